@@ -1,6 +1,6 @@
 /** The contracts that others have: those of a folder, or of a commit, whose files are written beside today's for as long as they are read. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
 import { openRegistry } from "../contracts/read-contracts.ts";
@@ -15,17 +15,17 @@ export interface ContractsBase {
 
 const outputBytesMax = 256 * 1024 * 1024;
 
-/** `against`: a folder or a git ref; default the last tag, else HEAD. Throws `ConfigurationError`. */
+/** `against`: a folder or a git ref; default the last tag, else HEAD, and what was before it where they are what is checked. Throws `ConfigurationError`. */
 export async function openBase(folder: string, against: string | undefined): Promise<ContractsBase> {
   if (against !== undefined && statSync(against, { throwIfNoEntry: false })?.isDirectory() === true)
     return { registry: await reading(against, () => openRegistry(resolve(against))), named: against };
-  const ref = against ?? lastTag(folder);
-  if (ref === undefined) return { registry: undefined, named: "nothing: there is no commit to compare with" };
+  const ref = against ?? defaultRef(folder);
+  if (ref === undefined) return { registry: undefined, named: `nothing: ${whyNone(folder)}` };
   const files = filesAt(folder, ref);
   if (files.size === 0) return { registry: undefined, named: `${ref}, which has no contracts` };
   // Modules among them find packages where today's do.
   const place = join(dirname(folder), ".holdfast");
-  mkdirSync(place, { recursive: true });
+  const made = mkdirSync(place, { recursive: true });
   const copy = mkdtempSync(join(place, "contracts-"));
   try {
     for (const [path, content] of files) {
@@ -35,6 +35,16 @@ export async function openBase(folder: string, against: string | undefined): Pro
     return { registry: await reading(ref, () => openRegistry(copy)), named: ref };
   } finally {
     rmSync(copy, { recursive: true, force: true });
+    if (made !== undefined) removeEmpty(place);
+  }
+}
+
+/** Another check may be at work in it. */
+function removeEmpty(place: string): void {
+  try {
+    rmdirSync(place);
+  } catch {
+    return;
   }
 }
 
@@ -42,9 +52,10 @@ async function reading<Result>(against: string, read: () => Promise<Result>): Pr
   try {
     return await read();
   } catch (cause) {
-    throw new ConfigurationError(`--against ${against}: expected contracts that can be read there: ${messageOf(cause, 4_000)}; name another ref or folder`, {
-      cause,
-    });
+    throw new ConfigurationError(
+      `--against ${against}: expected contracts that can be read there: ${messageOf(cause, 4_000)}; name another ref or folder, and where a module imports from outside of the contracts' folder, put what it imports into _shared/`,
+      { cause },
+    );
   }
 }
 
@@ -52,19 +63,36 @@ function git(folder: string, args: readonly string[], input?: string): Buffer {
   return execFileSync("git", ["-C", folder, ...args], { input, maxBuffer: outputBytesMax, stdio: ["pipe", "pipe", "pipe"] });
 }
 
-/** Undefined where there is no commit, or no repository. */
-function lastTag(folder: string): string | undefined {
-  for (const args of [
-    ["describe", "--tags", "--abbrev=0"],
-    ["rev-parse", "--verify", "--quiet", "HEAD"],
-  ])
-    try {
-      const found = git(folder, args).toString("utf8").trim();
-      return args[0] === "describe" ? found : "HEAD";
-    } catch {
-      continue;
-    }
-  return undefined;
+/** What git says in a line; undefined where it refuses. */
+function ask(folder: string, ...args: readonly string[]): string | undefined {
+  try {
+    return git(folder, args).toString("utf8").trim();
+  } catch {
+    return undefined;
+  }
+}
+
+function commitAt(folder: string, ref: string): string | undefined {
+  return ask(folder, "rev-parse", "--verify", "--quiet", `${ref}^{commit}`);
+}
+
+/** Undefined where there is nothing to compare with: no repository, no commit, or none before the only one. */
+function defaultRef(folder: string): string | undefined {
+  const lastTag = (from: string): string | undefined => ask(folder, "describe", "--tags", "--abbrev=0", from);
+  const head = commitAt(folder, "HEAD");
+  if (head === undefined) return undefined;
+  const tag = lastTag("HEAD");
+  const isHead = tag === undefined || commitAt(folder, tag) === head;
+  if (!isHead || ask(folder, "status", "--porcelain", "--", ".") !== "") return tag ?? "HEAD";
+  // The commit itself is what is checked: compared with itself nothing would ever be found.
+  if (commitAt(folder, "HEAD^") === undefined) return undefined;
+  return (tag === undefined ? undefined : lastTag("HEAD^")) ?? "HEAD^";
+}
+
+function whyNone(folder: string): string {
+  return commitAt(folder, "HEAD") === undefined
+    ? "there is no commit to compare with"
+    : "there is no commit before this one; where there should be, have CI fetch all of them";
 }
 
 /** By path from the folder. */

@@ -22,7 +22,7 @@ export function addContractsCommand(program: Command): void {
   const contracts = program.command("contracts").description("check, type and document what events carry");
   contracts.addCommand(
     part("check", "tell compatible changes of contracts from breaking ones, run their examples, and say who handles and emits what")
-      .option("--against <ref>", "git ref or folder to compare with (default: the last tag, else HEAD)")
+      .option("--against <ref>", "git ref or folder to compare with (default: the last tag, else HEAD; where that is what is checked, the one before)")
       .option("--json", "print JSON")
       .action(async (options: ContractsCheckOptions) => {
         const isGood = await (await import("./contracts-check.ts")).contractsCheck(options);

@@ -17,6 +17,8 @@ import { type ContractRegistry, type ContractType, type UpcastStep, majorOf, rea
 type ConvertedEvent = Pick<EventEnvelope, "eventType" | "version" | "payload">;
 
 interface CompiledVersion {
+  /** As errors name it. */
+  readonly named: string;
   readonly schema: PayloadSchema<unknown>;
   readonly check: CheckPayload;
 }
@@ -28,15 +30,22 @@ interface CompiledType {
 
 /** Reads and compiles the contracts of a worker; `folder` is absolute. Throws `ConfigurationError`. */
 export async function openContracts({ folder, unknown }: ContractsSettings): Promise<CompiledContracts> {
-  return compileContracts(await openRegistry(folder), unknown);
+  const registry = await openRegistry(folder);
+  if (registry.types.size === 0)
+    throw new ConfigurationError(
+      `contracts: expected contracts in ${folder}, such as <EventType>/1.0.json, found none; write one, or take 'contracts' out of the configuration`,
+    );
+  return compileContracts(registry, unknown);
 }
 
 export async function compileContracts(registry: ContractRegistry, unknown: ContractsSettings["unknown"]): Promise<CompiledContracts> {
   const types = new Map<string, CompiledType>();
   for (const [eventType, type] of registry.types) {
     const versions = new Map<string, CompiledVersion>();
-    for (const { version, schema, file } of type.versions)
-      versions.set(version, { schema, check: await compilePayloadCheck(`contract ${eventType} ${version}`, schema, file) });
+    for (const { version, schema, file } of type.versions) {
+      const named = `contract ${eventType} ${version}`;
+      versions.set(version, { named, schema, check: await compilePayloadCheck(named, schema, file) });
+    }
     types.set(eventType, { type, versions });
   }
   return new CompiledContracts(types, unknown);
@@ -60,7 +69,7 @@ export class CompiledContracts implements EventContracts, UpcastTable {
       return refuse("InvalidPayload", this.#withoutContract(eventType, version));
     if (compiled === undefined) return { ok: true, value: event };
     // A skill that checks by the very same schema does it anyway.
-    const checked = contract === undefined || contract.schema === skill.payload ? undefined : checkAtOnce(contract.check, payload);
+    const checked = contract === undefined || contract.schema === skill.payload ? undefined : checkAtOnce(contract, payload);
     if (checked?.ok === false) return checked;
     if (compiled.type.upcasters.size === 0 || handles(skill, eventType, version)) return { ok: true, value: event };
     const steps = upcastsOf(compiled.type, majorOf(version));
@@ -82,15 +91,22 @@ export class CompiledContracts implements EventContracts, UpcastTable {
       if (compiled !== undefined || this.#unknown === "refuse") throw new ConfigurationError(this.#withoutContract(eventType, version));
       return;
     }
-    const checked = checkAtOnce(contract.check, asJson(payload));
+    const checked = checkAtOnce(contract, asJson(payload));
     if (!checked.ok) throw new ConfigurationError(checked.invalid.description);
   }
 
   /** Checks a payload that is kept as an example: what is wrong with it, or undefined. */
   describeFault(eventType: string, version: string, payload: unknown): string | undefined {
     const contract = this.#types.get(eventType)?.versions.get(version);
-    const checked = contract === undefined ? undefined : checkAtOnce(contract.check, payload);
-    return checked?.ok === false ? checked.invalid.description : undefined;
+    if (contract === undefined) return undefined;
+    let checked: Decoded<unknown>;
+    try {
+      checked = checkAtOnce(contract, payload);
+    } catch (error) {
+      if (error instanceof ConfigurationError) return error.message;
+      throw error;
+    }
+    return checked.ok ? undefined : checked.invalid.description;
   }
 
   /** Converts by one upcaster. What it is given is what its contract says: what goes wrong is its own fault. */
@@ -116,12 +132,12 @@ function handles(skill: Pick<Skill, "handles">, eventType: string, version: stri
 }
 
 /** A contract answers at once: `emit` cannot wait for it. */
-function checkAtOnce(check: CheckPayload, payload: unknown): Decoded<unknown> {
+function checkAtOnce({ named, check }: CompiledVersion, payload: unknown): Decoded<unknown> {
   const checked = check(payload);
   if (!(checked instanceof Promise)) return checked;
   checked.catch(() => undefined);
   throw new ConfigurationError(
-    "expected a contract that answers at once, got one that answers later; leave asynchronous refinements to the skill's own payload schema",
+    `${named}: expected a schema that answers at once, got one that answers later; leave asynchronous refinements to the skill's own payload schema`,
   );
 }
 

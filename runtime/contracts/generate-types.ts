@@ -20,7 +20,7 @@ function keysOf(type: ContractType): readonly string[] {
 
 /** `OrderPlaced_1_0`; characters that no name may have are numbers. */
 function nameOf({ eventType }: ContractType, { major, minor }: ContractVersion): string {
-  const name = eventType.replaceAll(/[^A-Za-z0-9_]/g, (character) => (character === "." ? "_" : `_${character.charCodeAt(0).toString(16)}_`));
+  const name = eventType.replaceAll(/[^A-Za-z0-9_]/g, (character) => `_${character.charCodeAt(0).toString(16)}_`);
   return `${/^\d/.test(name) ? "_" : ""}${name}_${major}_${minor}`;
 }
 

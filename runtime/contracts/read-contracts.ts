@@ -1,5 +1,5 @@
 // Reads a folder of contracts, and says of each file what is wrong with it.
-import { type Dirent, existsSync, readdirSync } from "node:fs";
+import { type Dirent, existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
 import { isEventType } from "../core/event-envelope.ts";
@@ -59,7 +59,10 @@ export function describeProblem({ file, message }: ContractProblem): string {
 }
 
 function namesIn(folder: string, what: "files" | "folders"): readonly string[] {
-  const isWanted = (entry: Dirent): boolean => (what === "folders" ? entry.isDirectory() : !entry.isDirectory());
+  // What Kubernetes mounts of a ConfigMap are links.
+  const isFolder = (entry: Dirent): boolean =>
+    entry.isDirectory() || (entry.isSymbolicLink() && statSync(join(folder, entry.name), { throwIfNoEntry: false })?.isDirectory() === true);
+  const isWanted = (entry: Dirent): boolean => isFolder(entry) === (what === "folders");
   return readdirSync(folder, { withFileTypes: true })
     .filter(isWanted)
     .map(({ name }) => name)

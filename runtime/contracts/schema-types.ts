@@ -6,6 +6,8 @@ import { type Node, listOf, recordOf, viewOf } from "./schema-view.ts";
 /** Deeper ones are `unknown`. */
 const depthMax = 32;
 const anything = "unknown";
+/** Types that are written themselves. */
+const reservedNames = ["Readonly", "Record"];
 
 /** `export type Payload = …`, and a type for each part that the schema refers to. */
 export function typesOfSchema(schema: JsonSchema): string {
@@ -35,9 +37,10 @@ class TypeWriter {
     const known = this.#names.get(reference);
     if (known !== undefined) return known;
     const wanted = (reference.split("/").at(-1) ?? "").replaceAll(/[^A-Za-z0-9_]/g, "_").replace(/^(?=\d|$)/, "_");
-    const taken = new Set(this.#names.values());
-    let name = `${wanted.slice(0, 1).toUpperCase()}${wanted.slice(1)}`;
-    for (let number = 2; taken.has(name); number += 1) name = `${wanted}${number}`;
+    const taken = new Set([...reservedNames, ...this.#names.values()]);
+    const first = `${wanted.slice(0, 1).toUpperCase()}${wanted.slice(1)}`;
+    let name = first;
+    for (let number = 2; taken.has(name); number += 1) name = `${first}${number}`;
     this.#names.set(reference, name);
     return name;
   }

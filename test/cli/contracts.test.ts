@@ -57,6 +57,29 @@ test("contracts check compares with the last tag, HEAD, a ref or a folder, and f
   assert.deepEqual(existsSync(join(folder, ".holdfast")) ? readdirSync(join(folder, ".holdfast")) : [], []);
 });
 
+test("contracts check of what has been committed compares with the tag or the commit before, and leaves nothing behind", async (t) => {
+  const folder = folderOfTest(t, { "contracts/OrderPlaced/1.0.json": objectOf({ id: text }) });
+  const commit = (what: string, ...files: unknown[]): void => {
+    for (const content of files) writeFilesTo(folder, { "contracts/OrderPlaced/1.0.json": content as object });
+    git(folder, "add", "-A");
+    git(folder, "commit", "-qm", what);
+  };
+  const check = async (): Promise<readonly [number | null, string | undefined]> => {
+    const { code, stdout } = await runCommand(["contracts", "check", "--folder", "contracts"], undefined, folder);
+    return [code, /compared with ([^:]*)/.exec(stdout)?.[1]];
+  };
+  git(folder, "init", "-q");
+  commit("one");
+  assert.deepEqual(await check(), [0, "nothing"]);
+  commit("two", objectOf({ id: { type: "number" } }));
+  assert.deepEqual(await check(), [1, "HEAD^"]);
+  git(folder, "tag", "v2");
+  assert.deepEqual(await check(), [1, "HEAD^"]);
+  git(folder, "tag", "v1", "HEAD^");
+  assert.deepEqual(await check(), [1, "v1"]);
+  assert.equal(existsSync(join(folder, ".holdfast")), false);
+});
+
 test("contracts check takes folder and skills from the configuration, and says what is missing there", async (t) => {
   const plugin = { name: "shop", version: "1.0.0", entry: "./index.mjs", skills: ["ship"], dependencies: [] };
   const entry = `import { definePlugin, defineSkill } from ${JSON.stringify(join(import.meta.dirname, "../../runtime/index.ts"))};

@@ -341,6 +341,19 @@ const changes: readonly Change[] = [
     expected: [["breaking", "A 1.0", /^expected the example to be what its version says: contract A 1\.0: payload\/x: must be string; correct the example/]],
   },
   {
+    what: "a contract answers later",
+    before: {},
+    after: {
+      "A/1.0.ts":
+        'const schema = { version: 1, vendor: "mine", validate: async (value) => ({ value }), jsonSchema: { input: () => ({}), output: () => ({}) } }; export default { "~standard": schema };',
+      "A/examples/1.0.json": {},
+    },
+    expected: [
+      ["breaking", "A 1.0", /contract A 1\.0: expected a schema that answers at once, got one that answers later/],
+      ["compatible", "A 1.0", /^a new event type$/],
+    ],
+  },
+  {
     what: "an upcaster makes something else of an example",
     before: { "A/1.0.json": objectOf({ x: text }), "A/2.0.json": objectOf({ x: number }) },
     after: {

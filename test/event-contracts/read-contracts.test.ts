@@ -1,6 +1,9 @@
 // What a folder of contracts holds, and what is said of each file that is not as it should be.
 import { strict as assert } from "node:assert";
+import { mkdirSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
+import { openContracts } from "#runtime/contracts/compiled-contracts.ts";
 import { describeProblem, openRegistry, readContracts } from "#runtime/contracts/read-contracts.ts";
 import { type FilesOfTest, folderOfTest, objectOf, sampleContracts } from "../support/contract-files.ts";
 
@@ -94,4 +97,17 @@ test("names all files at once, and a folder that is not there", async (t) => {
 test("leaves alone what describes the contracts, and what begins with _ or .", async (t) => {
   const folder = folderOfTest(t, { "A%2Fb/1.0.json": anything, "A%2Fb/README.md": "", "A%2Fb/.x": "", "_shared/x.ts": "", ".git/x": "", "events.d.ts": "" });
   assert.deepEqual([...(await openRegistry(folder)).types.keys()], ["A/b"]);
+});
+
+test("folders and files may be links, as mounts are, and a worker starts with no folder that has no contract", async (t) => {
+  const folder = folderOfTest(t, { "real/A/1.0.json": anything });
+  mkdirSync(join(folder, "linked"));
+  symlinkSync(join(folder, "real/A"), join(folder, "linked/A"));
+  const { types } = await openRegistry(join(folder, "linked"));
+  assert.deepEqual([...types.keys()], ["A"]);
+  mkdirSync(join(folder, "empty"));
+  await assert.rejects(
+    openContracts({ folder: join(folder, "empty"), unknown: "allow" }),
+    /contracts: expected contracts in .*empty, such as <EventType>\/1\.0\.json, found none; write one, or take 'contracts' out/,
+  );
 });

@@ -8,7 +8,7 @@ import { openRegistry } from "#runtime/contracts/read-contracts.ts";
 import { typesOfSchema } from "#runtime/contracts/schema-types.ts";
 import { z } from "zod";
 import { createProducer, defineSkill } from "#runtime/index.ts";
-import { objectOf } from "../support/contract-files.ts";
+import { folderOfTest, objectOf } from "../support/contract-files.ts";
 
 const schemas: readonly (readonly [what: string, schema: object, type: string])[] = [
   ["values", { enum: ["a", 1, null] }, '"a" | 1 | null'],
@@ -43,6 +43,16 @@ test("a schema as a type: parts that are referred to have names, also where they
     typesOfSchema({ ...objectOf({ first: { $ref: "#/$defs/node" } }, ["first"]), $defs: { node } }),
     "export type Payload = {\n  readonly first: Node;\n};\n\nexport type Node = {\n  readonly next?: Node;\n  readonly all?: readonly Payload[];\n};\n",
   );
+});
+
+test("a schema as a type: parts that are called like types which are written have other names", () => {
+  const written = typesOfSchema({ ...objectOf({ x: { $ref: "#/$defs/record" } }), $defs: { record: { type: "string" } } });
+  assert.equal(written, "export type Payload = {\n  readonly x?: Record2;\n};\n\nexport type Record2 = string;\n");
+});
+
+test("event types that differ in a point alone have types of their own", async (t) => {
+  const written = generateTypes(await openRegistry(folderOfTest(t, { "A.b/1.0.json": objectOf({}), "A_b/1.0.json": objectOf({}) })));
+  assert.deepEqual(written.match(/namespace \S+/g), ["namespace A_2e_b_1_0", "namespace A_b_1_0"]);
 });
 
 type Same<One, Other> = [One] extends [Other] ? ([Other] extends [One] ? true : false) : false;

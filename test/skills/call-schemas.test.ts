@@ -43,7 +43,7 @@ test("an answer that is something else fails the call, whose effect may have hap
   assert.deepEqual(right, [{ receipt: "r", at: new Date("2030-01-01T00:00:00Z") }]);
 });
 
-test("of a dependency over HTTP the bodies are looked at, by a JSON Schema too, and what has none passes", async () => {
+test("of a dependency over HTTP the bodies are looked at, by a JSON Schema too, and an answer without one passes where HTTP lets it", async () => {
   const shop = defineDependency({ name: "shop", baseUrl: "http://127.0.0.1:1", schemas: { request: cents, response: json } });
   const post = (body: unknown): unknown => ({ method: "POST", path: "/", ...(body === undefined ? {} : { body }) });
   const outcomes = async (body: unknown, answer: object): Promise<string> =>
@@ -53,9 +53,10 @@ test("of a dependency over HTTP the bodies are looked at, by a JSON Schema too, 
       await outcomes({ cents: 1 }, { body: { receipt: "r" } }),
       await outcomes({ cents: "1" }, {}),
       await outcomes(undefined, {}),
+      await outcomes(undefined, { status: 204 }),
       await outcomes({ cents: 1 }, { body: {} }),
     ],
-    ["", "REQUEST_INVALID", "", "RESPONSE_INVALID"],
+    ["", "REQUEST_INVALID", "RESPONSE_INVALID", "", "RESPONSE_INVALID"],
   );
   assert.throws(
     () => defineDependency({ name: "shop", schemas: { request: 1 as never } }),

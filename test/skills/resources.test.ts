@@ -2,6 +2,9 @@
 import { strict as assert } from "node:assert";
 import { test, type TestContext } from "node:test";
 import { type Resource, type SkillContext, defineDependency, defineResource, defineSkill } from "#runtime/index.ts";
+import { systemClock } from "#runtime/adapters/system/clock.ts";
+import { Resources } from "#runtime/skills/host/resources.ts";
+import { ThreadSettingsTable } from "#runtime/skills/host/settings.ts";
 import { type HostBundle, makeHost } from "./host.ts";
 
 const skillOf = (run: (context: SkillContext) => Promise<unknown>, uses: Parameters<typeof defineSkill>[0]["uses"] = []) =>
@@ -112,6 +115,16 @@ test("that is still being opened keeps none from being closed, and is closed whe
   await closed.promise;
   assert.deepEqual(said, ["sound", "slow"]);
   await answered;
+});
+
+test("that is opened at the start of one declared before it is no stranger", async () => {
+  const warnings: string[] = [];
+  const resources = new Resources({ clock: systemClock, settings: new ThreadSettingsTable().read, warn: (text) => void warnings.push(text) });
+  const inner = defineResource({ name: "inner", openAt: "start", open: () => 1 });
+  const outer = defineResource({ name: "outer", openAt: "start", open: ({ use }) => use(inner) });
+  await resources.openAtStart([outer, inner]);
+  assert.deepEqual(warnings, []);
+  await resources.close();
 });
 
 test("request functions get it too", async (t) => {

@@ -112,6 +112,25 @@ test("a chain hands each step the results of those before it", () => {
   );
 });
 
+test("what is asked is what the request's schema takes, and a request function is given what it makes of it", () => {
+  const request = z.object({ cents: z.number(), currency: z.string().default("EUR") });
+  const bank = defineDependency({ name: "bank", schemas: { request }, request: async ({ currency }) => currency.length });
+  const shop = defineDependency({ name: "shop", baseUrl: "http://127.0.0.1:1", schemas: { request } });
+  defineSkill({
+    name: "payer",
+    handles: [{ eventType: "BillDue" }],
+    uses: [bank, shop],
+    async run(context) {
+      const paid = await context.call(bank, { cents: 3 });
+      expectSame<typeof paid, number>(true);
+      await context.call(shop, { method: "POST", path: "/", body: { cents: 3 } });
+      // @ts-expect-error cents are needed
+      void (() => context.call(bank, {}));
+    },
+  });
+  assert.deepEqual([bank.name, shop.name], ["bank", "shop"]);
+});
+
 test("requests and answers of a dependency have the types of its schemas, bodies of one over HTTP", () => {
   const receipt = z.object({ receipt: z.string() });
   const bank = defineDependency({

@@ -206,12 +206,20 @@ export async function open(): Promise<AcceptTask> {
     await host.resources.close();
     throw error;
   }
+  const renewals = new Map<string, Promise<void>>();
   const duties: Duties = {
     closed: () => {
       reporter.flush();
       say({ open: [], areClosed: true });
     },
-    renew: ({ plugin, given }) => void renewSettings(host, reporter, told.get(plugin), given),
+    renew: ({ plugin, given }) => {
+      // One after the other: a check that takes longer must not put older ones in the place of newer ones.
+      const before = renewals.get(plugin) ?? Promise.resolve();
+      renewals.set(
+        plugin,
+        before.then(() => renewSettings(host, reporter, told.get(plugin), given)),
+      );
+    },
   };
   port1.on("message", (news: ThreadNews) => listen(host, news, duties));
   beat(places);

@@ -81,14 +81,18 @@ jobs:
     steps:
       - uses: actions/checkout@v5
         with:
-          # The last tag is what contracts are compared with.
+          # Contracts are compared with those of an earlier commit.
           fetch-depth: 0
       - uses: actions/setup-node@v5
         with:
           node-version: 24
       - run: npm install
       - run: npm test
-      - run: npx holdfast contracts check
+      - env:
+          BASE: \${{ github.event.pull_request.base.sha || github.event.before }}
+        # The first push of a branch or a tag has no commit before: then the last tag is taken.
+        run: |
+          if git cat-file -e "$BASE^{commit}" 2>/dev/null; then npx holdfast contracts check --against "$BASE"; else npx holdfast contracts check; fi
 `;
 
 function readme({ name }: NewProject): string {

@@ -13,7 +13,7 @@ import {
 import { checkFunction, checkNumber, checkKeys, checkName, checkNumbers, checkOneOf, checkRetry, refuse } from "./check-options.ts";
 import { checkEstimate, checkLimits } from "./check-limits.ts";
 import type { ResourceInfo } from "./define-resource.ts";
-import { type PayloadSchema, checkSchema } from "./schema.ts";
+import { type GivenSchema, type PayloadSchema, checkSchema } from "./schema.ts";
 
 /** How long each part of a call may take, in milliseconds; each 1 to 600 000. */
 export interface CallTimeouts {
@@ -198,7 +198,7 @@ export interface HttpDependencyOptions<RequestBody = unknown, ResponseBody = unk
    * What bodies are: any Standard Schema validator, or a JSON Schema. A request that is something else is not sent (`REQUEST_INVALID`), an answer that is fails the call
    * (`RESPONSE_INVALID`), and types come from there. Default: anything.
    */
-  readonly schemas?: { readonly request?: PayloadSchema<RequestBody>; readonly response?: PayloadSchema<ResponseBody> };
+  readonly schemas?: { readonly request?: GivenSchema<RequestBody, unknown>; readonly response?: PayloadSchema<ResponseBody> };
   /** `http:` or `https:`; the configuration may give or replace it. */
   readonly baseUrl?: string;
   /** 1 to 1 GiB; default 4 MiB. */
@@ -207,10 +207,10 @@ export interface HttpDependencyOptions<RequestBody = unknown, ResponseBody = unk
 }
 
 /** What `defineDependency` takes of a dependency that is called by a function. */
-export interface CustomDependencyOptions<Request, Response> extends DependencyOptions, TokenOptions<Request, Response> {
+export interface CustomDependencyOptions<Request, Response, Asked = Request> extends DependencyOptions, TokenOptions<Asked, Response> {
   /** What requests and answers are; see `HttpDependencyOptions`. */
-  readonly schemas?: { readonly request?: PayloadSchema<Request>; readonly response?: PayloadSchema<Response> };
-  /** Makes the call instead of HTTP. */
+  readonly schemas?: { readonly request?: GivenSchema<Asked, Request>; readonly response?: PayloadSchema<Response> };
+  /** Makes the call instead of HTTP. It is given what the schema has made of the request. */
   readonly request: RequestFunction<Request, Response>;
 }
 
@@ -337,7 +337,7 @@ function checkSchemas(owner: string, given: unknown, of: CallSchemas["of"]): Cal
 export function defineDependency<RequestBody = unknown, ResponseBody = unknown>(
   options: HttpDependencyOptions<RequestBody, ResponseBody>,
 ): Dependency<HttpRequest<RequestBody>, HttpResponse<ResponseBody>>;
-export function defineDependency<Request, Response>(options: CustomDependencyOptions<Request, Response>): Dependency<Request, Response>;
+export function defineDependency<Request, Response, Asked = Request>(options: CustomDependencyOptions<Request, Response, Asked>): Dependency<Asked, Response>;
 export function defineDependency<Request, Response>(
   options: HttpDependencyOptions | CustomDependencyOptions<Request, Response>,
 ): Dependency<Request, Response> | HttpDependency {

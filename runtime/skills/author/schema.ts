@@ -11,6 +11,9 @@ export interface JsonSchema {
 /** Describes a payload: any Standard Schema validator (zod, valibot, …), or a JSON Schema document. */
 export type PayloadSchema<Payload> = StandardSchemaV1<unknown, Payload> | JsonSchema;
 
+/** Describes what is given, and what a validator makes of it. */
+export type GivenSchema<Given, Made> = StandardSchemaV1<Given, Made> | JsonSchema;
+
 /** Refuses what is no schema; nothing is compiled. */
 export function checkSchema(owner: string, schema: unknown): void {
   if (schema === undefined || schema === null) refuse(owner, "a Standard Schema validator or a JSON Schema object", schema);

@@ -68,9 +68,10 @@ export class Resources {
   async openAtStart(declared: readonly AnyResource[]): Promise<void> {
     const { clock } = this.#options;
     const endMs = clock.monotonicMs() + startOpenMaxMs;
+    // One that is opened may use one that is declared after it.
+    for (const one of declared) this.#declared.add(one as Resource<unknown>);
     for (const one of declared) {
       const resource = one as Resource<unknown>;
-      this.#declared.add(resource);
       if (resource.openAt === "start") await this.#openWithin(resource, Math.min(endMs, clock.monotonicMs() + resource.openTimeoutMs));
     }
   }
