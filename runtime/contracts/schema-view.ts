@@ -102,10 +102,9 @@ export function recordOf(value: unknown): Node {
 }
 
 /** What says nothing of which payloads are good. Definitions are looked at where something refers to them. */
-const annotations = new Set([
-  ...["title", "description", "$comment", "examples", "default", "deprecated", "readOnly", "writeOnly", "$schema", "$id", "id"],
-  ...["$defs", "definitions", "$anchor", "$dynamicAnchor"],
-]);
+const annotations = new Set(
+  "title description $comment examples default deprecated readOnly writeOnly $schema $id id $defs definitions $anchor $dynamicAnchor".split(" "),
+);
 /** Below them names are those of fields, which may be called like annotations. */
 const maps = new Set(["properties", "patternProperties", "dependentSchemas", "dependentRequired", "dependencies"]);
 

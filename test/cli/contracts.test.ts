@@ -60,7 +60,7 @@ test("contracts check compares with the last tag, HEAD, a ref or a folder, and f
 test("contracts check of what has been committed compares with the tag or the commit before, and leaves nothing behind", async (t) => {
   const folder = folderOfTest(t, { "contracts/OrderPlaced/1.0.json": objectOf({ id: text }) });
   const commit = (what: string, ...files: unknown[]): void => {
-    for (const content of files) writeFilesTo(folder, { "contracts/OrderPlaced/1.0.json": content as object });
+    for (const content of files) writeFilesTo(folder, { "contracts/OrderPlaced/1.0.json": content });
     git(folder, "add", "-A");
     git(folder, "commit", "-qm", what);
   };
