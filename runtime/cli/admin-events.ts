@@ -103,6 +103,11 @@ export class AdminEvents implements EventDoors {
     });
   }
 
+  /** Of the source's consumer; what its workers sign with. */
+  secret(source: string): Promise<string> {
+    return this.#place(source).records.use(({ store }) => store.secret());
+  }
+
   /** The record of a run that is over, and that nobody will ask for; one that is not stays. */
   async forget(source: string, eventId: string): Promise<void> {
     await this.#place(source).records.use(({ records }) => records.remove(eventId));

@@ -149,6 +149,7 @@ export async function startAdmin(config: AdminConfig = {}): Promise<AdminWorld> 
     counts: () => metrics.totals(),
   });
   const probes = new Probes({
+    secret: () => Promise.resolve("secret"),
     workerId: workerName,
     targets: [{ source: queueName, entity: queueName, asksForSession: false }],
     policy: settings.probes,
