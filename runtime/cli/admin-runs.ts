@@ -36,6 +36,7 @@ export function changeRun(place: Place, order: RunOrdered, { tenants, signal }: 
           signal,
           letters,
           surroundings,
+          waysToBringIt: "send the event again, with the same id and payload",
           find: (id) => (theirs === undefined ? findMessages(queues, letters, id, messagesPeekedMax) : Promise.resolve(theirs.found)),
           async view(id) {
             const view = await store.read(id);

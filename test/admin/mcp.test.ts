@@ -21,6 +21,7 @@ import { documentText } from "#runtime/admin/document.ts";
 import { endedInAnyCase, openAgentDoor } from "#runtime/admin/mcp/http.ts";
 import type { Allowed } from "#runtime/admin/mcp/server.ts";
 import { adminSchema } from "#runtime/core/config/admin.ts";
+import { queueName } from "#runtime/testing/world/model-broker.ts";
 import { type AdminWorld, startAdmin } from "../support/admin-world.ts";
 import { runCommand, startCommand } from "../support/holdfast-command.ts";
 import { startTokenIssuer } from "../support/token-issuer.ts";
@@ -108,7 +109,7 @@ test("a replay is proposed, with the number of letters that there are, and carri
   const client = await byHttp(t, admin, { kind: "named", operations: ["startReplay"] });
   const { body } = await told(client, "proposeReplay", { group: "3fa2c1d4" });
   const call = body["call"] as { readonly tool: string; readonly arguments: Readonly<Record<string, unknown>> };
-  assert.deepEqual([call.tool, call.arguments["expected"]], ["startReplay", 2]);
+  assert.deepEqual([call.tool, call.arguments["expected"], call.arguments["source"]], ["startReplay", 2, queueName]);
   assert.deepEqual(admin.doors.ordered, []);
   const carried = await told(client, call.tool, { ...call.arguments, reason: "the terminal was replaced" });
   assert.equal(carried.isRefused, false, JSON.stringify(carried.body));

@@ -191,6 +191,7 @@ test("another's record under the id of a tenant's message is not there, dry run 
     reason: "",
   } as const;
   await records.create({ eventId: "taken", ...record, steps: [], history: [], entry });
+  await records.create({ eventId: "lost", ...record, steps: [], history: [], entry });
   await records.stop();
   await store.stop();
   const doors = new AdminEvents(config, bench.folder);
@@ -210,6 +211,11 @@ test("another's record under the id of a tenant's message is not there, dry run 
   for (const dryRun of [true, false])
     await assert.rejects(doors.changeRun(undefined, { ...order, eventId: "taken", dryRun }, acme), problem("not-found"), String(dryRun));
   assert.equal((await doors.changeRun(undefined, { ...order, eventId: "free", dryRun: true }, acme)).was, "no record");
+
+  await assert.rejects(
+    doors.changeRun(undefined, { ...order, to: "resume", eventId: "lost", dryRun: true }, undefined),
+    (error) => error instanceof Problem && error.kind === "conflict" && /send the event again/.test(error.message) && !error.message.includes("--"),
+  );
 
   const [group] = (await doors.deadLetters(undefined, undefined)) as readonly { readonly fingerprint: string; readonly count: number }[];
   assert.equal(group?.count, 2);
