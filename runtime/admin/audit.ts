@@ -11,7 +11,7 @@ export interface AuditEntry {
   /** What it was about; empty for the worker as a whole. */
   readonly target: string;
   readonly reason: string;
-  /** `done`, or the kind of problem that it was refused with. */
+  /** `done`, `dry-run`, or the kind of problem that it was refused with. */
   readonly result: string;
   readonly before?: unknown;
   readonly after?: unknown;

@@ -3,7 +3,7 @@ import { type ResumeFrom, whoCharactersMax } from "../core/history.ts";
 import type { RunState } from "../core/run.ts";
 import type { Tenants } from "../core/tenants.ts";
 import type { GroupReport } from "../recovery/replay.ts";
-import { change, type Operation, read } from "./operations.ts";
+import { type Call, change, type Operation, read } from "./operations.ts";
 import { Problem } from "./problem.ts";
 
 export interface RunsQuery {
@@ -130,10 +130,11 @@ export function events(doors: EventDoors): readonly (readonly [string, Operation
 }
 
 function changeOfRun(doors: EventDoors, to: RunOrdered["to"]): Operation {
+  const isDry = ({ body }: Call): boolean => body["dryRun"] === true;
   return change(async ({ params: { eventId = "" }, body, query, caller: { who, tenants } }) => {
     const dryRun = body["dryRun"] === true;
     const order = { to, eventId, reason: String(body["reason"]), who: who.slice(0, whoCharactersMax), dryRun, repeatsInDoubt: body["repeatInDoubt"] === true };
     const changed = await doors.changeRun(query["source"], order, tenants);
     return { body: changed, target: eventId, before: { state: changed.was }, after: { did: changed.did, dryRun } };
-  });
+  }, isDry);
 }

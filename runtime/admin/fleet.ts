@@ -2,7 +2,9 @@
  * The workers of a pool, as they tell each other: each leaves a note in the store every few seconds, which ends soon after the worker does. So
  * any of them can show them all. Nothing depends on the notes: a store that does not answer is tried again with the next.
  */
+import { z } from "zod";
 import type { Clock } from "../core/clock.ts";
+import { counted } from "../core/counted.ts";
 import { messageOf } from "../core/errors.ts";
 import type { WorkerView } from "../pipeline/worker-view.ts";
 import type { PoolBoard } from "../ports/pool-board.ts";
@@ -14,30 +16,37 @@ import { type Life, readiness } from "./probes.ts";
 const states = ["not-ready", "draining", "paused", "ready"] as const;
 export type WorkerStanding = (typeof states)[number];
 
+const textsSchema = z.array(z.string()).readonly();
+
+/** Those of other versions may be unlike. */
+const noteSchema = z
+  .object({
+    name: z.string(),
+    host: z.string(),
+    version: z.string(),
+    /** When it started, and when it said this, by its own clock. */
+    since: z.string(),
+    at: z.string(),
+    state: z.enum(states),
+    /** Why it takes no messages; empty while it does. */
+    why: textsSchema,
+    sources: textsSchema,
+    /** Over the last while. */
+    completedPerSecond: z.number(),
+    deadLettersPerMinute: z.number(),
+    lagMs: z.number(),
+    inFlight: z.number(),
+    executing: z.number(),
+    threads: z.number(),
+    /** Dependencies whose circuit is open. */
+    circuitsOpen: textsSchema,
+    /** Where its admin server can be reached from other machines; null where it cannot, or there is none. */
+    adminUrl: z.string().nullable(),
+  })
+  .readonly();
+
 /** What a worker says of itself. */
-export interface WorkerNote {
-  readonly name: string;
-  readonly host: string;
-  readonly version: string;
-  /** When it started, and when it said this, by its own clock. */
-  readonly since: string;
-  readonly at: string;
-  readonly state: WorkerStanding;
-  /** Why it takes no messages; empty while it does. */
-  readonly why: readonly string[];
-  readonly sources: readonly string[];
-  /** Over the last while. */
-  readonly completedPerSecond: number;
-  readonly deadLettersPerMinute: number;
-  readonly lagMs: number;
-  readonly inFlight: number;
-  readonly executing: number;
-  readonly threads: number;
-  /** Dependencies whose circuit is open. */
-  readonly circuitsOpen: readonly string[];
-  /** Where its admin server can be reached from other machines; null where it cannot, or there is none. */
-  readonly adminUrl: string | null;
-}
+export type WorkerNote = z.infer<typeof noteSchema>;
 
 export interface FleetOptions {
   readonly board: PoolBoard;
@@ -113,8 +122,11 @@ export class Fleet implements Reporter {
     const own = { ...this.#note(), isThisOne: true };
     try {
       const notes = await board.list(topic);
-      const others = notes.filter(({ name }) => name !== workerId).map(({ text }) => ({ ...(JSON.parse(text) as WorkerNote), isThisOne: false }));
-      return { workers: [own, ...others].toSorted(worseFirst), trouble: "" };
+      const said = notes.filter(({ name }) => name !== workerId).map(({ text }) => noteOf(text));
+      const others = said.flatMap((note) => (note === undefined ? [] : [{ ...note, isThisOne: false }]));
+      const unread = said.length - others.length;
+      const trouble = unread === 0 ? "" : `${counted(unread, "worker")} left a note that cannot be read here, as one of another version may`;
+      return { workers: [own, ...others].toSorted(worseFirst), trouble };
     } catch (error) {
       return { workers: [own], trouble: messageOf(error, 300) };
     }
@@ -166,6 +178,14 @@ export class Fleet implements Reporter {
       circuitsOpen: view.gates.filter(({ circuit }) => circuit !== "closed").map(({ dependency }) => dependency),
       adminUrl: this.#adminUrl,
     };
+  }
+}
+
+function noteOf(text: string): WorkerNote | undefined {
+  try {
+    return noteSchema.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
   }
 }
 

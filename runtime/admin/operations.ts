@@ -29,7 +29,12 @@ export interface Changed extends Answer {
 export type Operation =
   | { readonly kind: "read"; run(call: Call): Answer | Promise<Answer> }
   /** Its body has a `reason`. */
-  | { readonly kind: "change"; run(call: Call): Changed | Promise<Changed> };
+  | {
+      readonly kind: "change";
+      run(call: Call): Changed | Promise<Changed>;
+      /** Whether it only says what it would do. */
+      readonly isDry?: ((call: Call) => boolean) | undefined;
+    };
 
 export type Operations = ReadonlyMap<string, Operation>;
 
@@ -37,6 +42,6 @@ export function read(run: (call: Call) => Answer | Promise<Answer>): Operation {
   return { kind: "read", run };
 }
 
-export function change(run: (call: Call) => Changed | Promise<Changed>): Operation {
-  return { kind: "change", run };
+export function change(run: (call: Call) => Changed | Promise<Changed>, isDry?: (call: Call) => boolean): Operation {
+  return { kind: "change", run, isDry };
 }

@@ -54,6 +54,8 @@ export interface ProbesOptions {
   readonly reports: ProbeReports;
   /** As many hexadecimal digits as that. */
   readonly randomId: (digits: number) => string;
+  /** Of the source's consumer. */
+  readonly secret: (source: string) => Promise<string>;
   readonly send: (entity: string, message: OutgoingMessage) => Promise<void>;
   /** The worker takes messages, so that the schedule's probes are waited for by somebody. */
   readonly mayProbe: () => boolean;
@@ -71,6 +73,8 @@ export interface ProbesOptions {
 const probesMax = 100;
 /** How soon what another worker settles is noticed. */
 const lookEveryMs = 250;
+/** Of one that is late, with pauses that double up to this. */
+const lookLateMaxMs = 10_000;
 /** A probe that is stuck keeps the schedule from sending another to its source for so long. */
 const stuckMaxMs = 600_000;
 const idDigits = 16;
@@ -185,20 +189,22 @@ export class Probes {
   }
 
   async #carryOut({ source, entity, asksForSession }: ProbeTarget, probe: ProbeView): Promise<void> {
-    const { clock, workerId, randomId, send, reports, look, forget, measured, policy } = this.#options;
+    const { clock, workerId, randomId, secret: secretOf, send, reports, look, forget, measured, policy } = this.#options;
     const eventId = `holdfast-probe-${probe.id}`;
     const ended = Promise.withResolvers<ProbeReport>();
     const endWaiting = reports.await(eventId, ended.resolve);
     try {
+      const secret = await secretOf(source);
       const beganMs = clock.monotonicMs();
       const sessionId = asksForSession ? eventId : undefined;
-      await send(entity, probeMessage({ eventId, workerId, timestamp: new Date(clock.wallMs()).toISOString(), traceId: randomId(traceDigits), sessionId }));
+      const timestamp = new Date(clock.wallMs()).toISOString();
+      await send(entity, probeMessage({ eventId, secret, workerId, timestamp, traceId: randomId(traceDigits), sessionId }));
       const sendMs = clock.monotonicMs() - beganMs;
       let report = await this.#heard(eventId, ended.promise, policy.timeoutMs);
       if (report === undefined && !this.#stopping.signal.aborted) {
         const why = `it was not settled within ${policy.timeoutMs / 1_000} s: ${await look(source, eventId)}`;
         this.#ended(probe, "timed-out", { why, stagesMs: { send: sendMs } });
-        report = await this.#heard(eventId, ended.promise, stuckMaxMs);
+        report = await this.#heard(eventId, ended.promise, stuckMaxMs, lookLateMaxMs);
       }
       if (report === undefined) return;
       const stagesMs = { send: sendMs, ...report.stagesMs };
@@ -212,12 +218,14 @@ export class Probes {
   }
 
   /** Undefined when it has not ended in time, or the worker stops. */
-  async #heard(eventId: string, here: Promise<ProbeReport>, withinMs: number): Promise<ProbeReport | undefined> {
+  async #heard(eventId: string, here: Promise<ProbeReport>, withinMs: number, pauseMaxMs = lookEveryMs): Promise<ProbeReport | undefined> {
     const { clock, reports } = this.#options;
     const untilMs = clock.monotonicMs() + withinMs;
     const signal = this.#stopping.signal;
+    let pauseMs = lookEveryMs;
     while (!signal.aborted && clock.monotonicMs() < untilMs) {
-      const report = await Promise.race([here, this.#pause(Math.min(lookEveryMs, untilMs - clock.monotonicMs()))]);
+      const report = await Promise.race([here, this.#pause(Math.min(pauseMs, untilMs - clock.monotonicMs()))]);
+      pauseMs = Math.min(pauseMaxMs, pauseMs * 2);
       const found = report ?? (await reports.heard(eventId));
       if (found !== undefined) return found;
     }

@@ -4,11 +4,11 @@
  */
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { type AdminRole, type AdminSettings, adminRoles } from "../core/config/admin.ts";
-import { messageOf } from "../core/errors.ts";
 import { loadPage } from "./assets.ts";
 import type { Audit } from "./audit.ts";
-import { type Authenticator, type Caller, openToAll, TokenAuthenticator } from "./authenticator.ts";
+import type { Caller } from "./authenticator.ts";
 import { documentText, type Route, routesOf } from "./document.ts";
+import { bodyBytesMax, Gate, problemOf } from "./gate.ts";
 import type { Call, Changed, Operation, Operations } from "./operations.ts";
 import { refuseOrigin } from "./origin.ts";
 import { Pace } from "./pace.ts";
@@ -30,26 +30,21 @@ export interface AdminServerOptions {
   readonly nowMs: () => number;
 }
 
-const bodyBytesMax = 64 * 1024;
 const requestTimeoutMs = 30_000;
-/** Tokens that one address may get wrong in a minute. */
-const wrongTokensPerMinute = 30;
 const apiPrefix = "/api/v1";
 
 export class AdminServer {
   readonly #options: AdminServerOptions;
-  readonly #authenticator: Authenticator;
+  readonly #gate: Gate;
   readonly #changes: Pace;
-  readonly #wrongTokens: Pace;
   readonly #server: FastifyInstance;
 
   /** Throws when the document and the operations differ. */
   constructor(options: AdminServerOptions) {
     const { settings, monotonicMs } = options;
     this.#options = options;
-    this.#authenticator = settings.auth === undefined ? openToAll : new TokenAuthenticator(settings.auth);
+    this.#gate = new Gate(settings.auth, monotonicMs);
     this.#changes = new Pace(settings.changesPerMinute, monotonicMs);
-    this.#wrongTokens = new Pace(wrongTokensPerMinute, monotonicMs);
     this.#server = fastify({
       logger: false,
       bodyLimit: bodyBytesMax,
@@ -156,14 +151,15 @@ export class AdminServer {
     const { who, role } = call.caller;
     const reason = typeof call.body["reason"] === "string" ? call.body["reason"].slice(0, 200) : "";
     const entry = { at: new Date(nowMs()).toISOString(), who, role, operation: route.operationId, reason };
+    const isDry = operation.isDry?.(call) === true;
     try {
-      this.#changes.take(who);
+      if (!isDry) this.#changes.take(who);
       refuseRole(call.caller, route.role);
       if (!route.isForTenants) refuseTenants(call.caller, route.operationId);
       route.checkInputs(call.params, call.query);
       route.checkBody(call.body);
       const changed = await operation.run(call);
-      audit.add({ ...entry, target: changed.target, result: "done", before: changed.before, after: changed.after });
+      audit.add({ ...entry, target: changed.target, result: isDry ? "dry-run" : "done", before: changed.before, after: changed.after });
       return changed;
     } catch (error) {
       audit.add({ ...entry, target: Object.values(call.params).join(" "), result: problemOf(error).kind, after: call.body });
@@ -171,16 +167,8 @@ export class AdminServer {
     }
   }
 
-  /** An address that keeps getting tokens wrong is not listened to for a while. */
   async #callerOf(request: FastifyRequest, role: AdminRole | undefined): Promise<Caller> {
-    this.#wrongTokens.check(request.ip);
-    let caller: Caller;
-    try {
-      caller = await this.#authenticator.callerOf(request.headers.authorization);
-    } catch (error) {
-      if (error instanceof Problem && error.kind === "bad-token") this.#wrongTokens.take(request.ip);
-      throw error;
-    }
+    const caller = await this.#gate.callerOf(request);
     if (role !== undefined) refuseRole(caller, role);
     return caller;
   }
@@ -212,17 +200,6 @@ function callOf({ params, query, body, headers }: FastifyRequest, caller: Caller
   const record = (value: unknown): Readonly<Record<string, string>> => Object.assign(Object.create(null) as Record<string, string>, value);
   const isObject = typeof body === "object" && body !== null;
   return { caller, params: record(params), query: record(query), body: (isObject ? body : {}) as Call["body"], ifMatch: headers["if-match"] };
-}
-
-function problemOf(error: unknown): Problem {
-  if (error instanceof Problem) return error;
-  const { statusCode } = error as { readonly statusCode?: unknown };
-  if (statusCode === 413) return new Problem("too-large", `expected at most ${bodyBytesMax} bytes`);
-  if (statusCode === 415) return new Problem("wrong-type", "expected a body of the type application/json");
-  if (typeof statusCode === "number" && statusCode >= 400 && statusCode < 500) return new Problem("bad-request", messageOf(error, 200));
-  const problem = new Problem("failed", "expected it to be carried out, found that it failed; the worker's log says more");
-  problem.cause = error;
-  return problem;
 }
 
 /** Sequence numbers are beyond what JSON's numbers hold. */

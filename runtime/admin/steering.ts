@@ -28,7 +28,7 @@ export interface Steered {
 export interface SteeringOptions {
   readonly workerId: string;
   readonly worker: Steered;
-  readonly skills: readonly object[];
+  readonly skills: readonly ShownSkill[];
   readonly threads: number;
   readonly audit: Audit;
   readonly history: History;
@@ -39,6 +39,18 @@ export interface SteeringOptions {
   readonly drain: (reason: string) => void;
   /** Wall clock. */
   readonly nowMs: () => number;
+}
+
+interface ShownSkill {
+  readonly name: string;
+  readonly handles: readonly unknown[];
+  readonly uses: readonly string[];
+  readonly plugin?: { readonly name: string; readonly version: string; readonly folder: string; readonly listedAs: string };
+}
+
+/** Where it lies on the worker's machine is about the worker. */
+function withoutPlaces({ plugin, ...skill }: ShownSkill): object {
+  return plugin === undefined ? skill : { ...skill, plugin: { name: plugin.name, version: plugin.version } };
 }
 
 const underWayMax = 100;
@@ -61,7 +73,7 @@ function looks(options: SteeringOptions): readonly (readonly [string, Operation]
     ["getWorker", read(() => ({ body: workerBody(options) }))],
     ["getCaller", read(({ caller: { who, role, tenants } }) => ({ body: { who, role, tenants: tenants === undefined ? null : [...tenants] } }))],
     ["getHistory", read(({ query }) => ({ body: history.since(Number(query["after"] ?? 0)) }))],
-    ["listSkills", read(() => ({ body: skills }))],
+    ["listSkills", read(({ caller }) => ({ body: caller.tenants === undefined ? skills : skills.map(withoutPlaces) }))],
     ["listUnderWay", read(({ query, caller }) => ({ body: worker.underWay(Number(query["limit"] ?? underWayMax), caller.tenants) }))],
     ["listBulkheads", read(() => ({ body: policies().dependencies.map(bulkheadBody) }))],
     ["listCircuits", read(() => ({ body: policies().dependencies.map(circuitBody) }))],

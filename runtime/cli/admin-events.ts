@@ -17,9 +17,9 @@ import { Groups } from "../recovery/groups.ts";
 import { isSelected, type Letter, type Letters, scan } from "../recovery/letters.ts";
 import { type GroupReport, replayGroups } from "../recovery/replay.ts";
 import { storyOf } from "../recovery/runs-explain.ts";
-import { findMessages, withoutOthers } from "../recovery/runs-messages.ts";
+import { findMessages } from "../recovery/runs-messages.ts";
 import { skillOf } from "../recovery/runs-progress.ts";
-import { isOwn, type OwnPayloads, ownPayloads, tenantOf } from "../recovery/whose.ts";
+import { findOwn, type Looked, type OwnPayloads, ownPayloads, tenantOf } from "../recovery/whose.ts";
 import { allStates, LatestRuns, scanRuns } from "../recovery/runs-scan.ts";
 import { messagesPeekedMax, type Place, placeOf } from "./admin-places.ts";
 import { changeRun } from "./admin-runs.ts";
@@ -77,7 +77,7 @@ export class AdminEvents implements EventDoors {
 
   async #addRuns(place: Place, { latest, wanted, skill, known }: RunsWanted, tenants: Tenants): Promise<void> {
     const { name } = firstSource(place.config);
-    const own = tenants === undefined ? undefined : await this.#own(place, tenants);
+    const own = tenants === undefined ? undefined : await looking(place, (looked) => ownPayloads(looked, tenants, messagesPeekedMax));
     await place.records.use(async ({ store, records, kinds }) => {
       for (const [hash, kind] of kinds) known.set(hash, kind);
       const pages = own === undefined ? scanRuns(records, { clock: systemClock, states: wanted, signal: this.#abort.signal }) : runsOf(store, own, wanted);
@@ -95,12 +95,17 @@ export class AdminEvents implements EventDoors {
   }
 
   async #runAt(place: Place, eventId: string, tenants: Tenants): Promise<object | undefined> {
-    const own = tenants === undefined ? undefined : await this.#own(place, tenants, eventId);
+    const theirs = tenants === undefined ? undefined : await looking(place, (looked) => findOwn(looked, tenants, eventId, messagesPeekedMax));
     return place.records.use(async ({ store, kinds }) => {
       const view = await store.read(eventId);
-      if (own !== undefined && view !== undefined && !isOwn(own, eventId, view.payloadHash)) return undefined;
+      if (view !== undefined && theirs?.own.has(eventId, view.payloadHash) === false) return undefined;
       return view && { eventId, ...plainRun(view, kinds.get(view.pipelineHash)) };
     });
+  }
+
+  /** Of the source's consumer; what its workers sign with. */
+  secret(source: string): Promise<string> {
+    return this.#place(source).records.use(({ store }) => store.secret());
   }
 
   /** The record of a run that is over, and that nobody will ask for; one that is not stays. */
@@ -121,30 +126,26 @@ export class AdminEvents implements EventDoors {
 
   async #explainAt(place: Place, eventId: string, tenants: Tenants): Promise<{ readonly state: string } | undefined> {
     const { name } = firstSource(place.config);
-    const own = tenants === undefined ? undefined : await this.#own(place, tenants, eventId);
-    return place.queues.use((queues) =>
-      place.letters.use((letters) =>
-        place.records.use(async ({ store, kinds }) => {
-          const all = await findMessages(queues, letters, eventId, messagesPeekedMax, (delivery) => isOf(tenants, tenantOf(letters, delivery)));
-          const found = own === undefined ? all : withoutOthers(all);
-          // The record last: what was in no queue may have been on its way from one to another.
-          const known = await store.read(eventId);
-          const view = known === undefined || own === undefined || isOwn(own, eventId, known.payloadHash) ? known : undefined;
-          if (view === undefined && found.messages.length + found.letters.length === 0) return undefined;
-          const kind = view && kinds.get(view.pipelineHash);
-          const story = storyOf({ view, kind, found, logged: [], nowMs: Date.now(), describeStep, inDoubt: view && stepInDoubt(view.steps) });
-          const eventType = kind?.eventType ?? found.messages[0]?.eventType ?? found.letters[0]?.eventType ?? "";
-          const head = { eventId, skill: view === undefined ? "" : skillOf(view, kind), eventType, state: view?.state ?? noRecord };
-          return { source: name, ...head, ...plainStory(story), notLookedThrough: found.cutShort };
-        }),
-      ),
-    );
+    const theirs = tenants === undefined ? undefined : await looking(place, (looked) => findOwn(looked, tenants, eventId, messagesPeekedMax));
+    const found =
+      theirs?.found ?? (await place.queues.use((queues) => place.letters.use((letters) => findMessages(queues, letters, eventId, messagesPeekedMax))));
+    return place.records.use(async ({ store, kinds }) => {
+      // The record last: what was in no queue may have been on its way from one to another.
+      const known = await store.read(eventId);
+      const view = known === undefined || theirs?.own.has(eventId, known.payloadHash) === false ? undefined : known;
+      if (view === undefined && found.messages.length + found.letters.length === 0) return undefined;
+      const kind = view && kinds.get(view.pipelineHash);
+      const story = storyOf({ view, kind, found, logged: [], nowMs: Date.now(), describeStep, inDoubt: view && stepInDoubt(view.steps) });
+      const eventType = kind?.eventType ?? found.messages[0]?.eventType ?? found.letters[0]?.eventType ?? "";
+      const head = { eventId, skill: view === undefined ? "" : skillOf(view, kind), eventType, state: view?.state ?? noRecord };
+      return { source: name, ...head, ...plainStory(story), notLookedThrough: found.cutShort };
+    });
   }
 
   async changeRun(source: string | undefined, order: RunOrdered, tenants: Tenants): Promise<RunChanged> {
     const place = await this.#placeOfRun(source, order.eventId, tenants);
-    const own = tenants === undefined ? undefined : await this.#own(place, tenants, order.eventId);
-    return changeRun(place, order, { tenants, own, signal: this.#abort.signal });
+    const carryOut = (): Promise<RunChanged> => changeRun(place, order, { tenants, signal: this.#abort.signal });
+    return tenants === undefined ? carryOut() : place.turns.take(carryOut);
   }
 
   /** The source that has the event's record, or where none has, a message of it. */
@@ -197,8 +198,9 @@ export class AdminEvents implements EventDoors {
     const place = this.#place(source);
     const group = await place.letters.use((letters) => lettersOf(letters, order, tenants));
     const fingerprint = group[0]?.fingerprint ?? order.group;
-    if (this.#replays.some((one) => one.fingerprint === fingerprint && one.state === "replaying" && one.trouble === ""))
-      throw new Problem("conflict", `expected a group that nobody replays here, found that ${fingerprint} is being replayed`);
+    const isUnderWay = ({ id, fingerprint: of, state, trouble }: ReplayView): boolean =>
+      of === fingerprint && state === "replaying" && trouble === "" && overlap(this.#orderedFor.get(id), tenants);
+    if (this.#replays.some(isUnderWay)) throw new Problem("conflict", `expected a group that nobody replays here, found that ${fingerprint} is being replayed`);
     const first: GroupReport = { fingerprint, state: "replaying", letters: group.length, replayed: 0, completed: 0, failed: 0, why: "" };
     const id = randomUUID().slice(0, 8);
     const head = { id, orderedAt: time(Date.now()) };
@@ -218,12 +220,6 @@ export class AdminEvents implements EventDoors {
     this.#running.add(running);
     void running.finally(() => this.#running.delete(running));
     return shown;
-  }
-
-  /** The payloads of their messages that can be seen. */
-  #own({ config, queues, letters }: Place, tenants: Tenants, eventId?: string): Promise<OwnPayloads> {
-    const hashPayload = createPayloadHash(limitsOf(config));
-    return queues.use((open) => letters.use((own) => ownPayloads({ queues: open, letters: own, hashPayload }, tenants, messagesPeekedMax, eventId)));
   }
 
   async #carryOut(
@@ -265,18 +261,29 @@ export class AdminEvents implements EventDoors {
   }
 }
 
+/** Looks at messages of the place while no other tenant's look does. */
+function looking<Result>({ config, queues, letters, turns }: Place, look: (looked: Looked) => Promise<Result>): Promise<Result> {
+  const hashPayload = createPayloadHash(limitsOf(config));
+  return turns.take(() => queues.use((open) => letters.use((own) => look({ queues: open, letters: own, hashPayload }))));
+}
+
+/** Whether both are about events of one of them. */
+function overlap(one: Tenants, other: Tenants): boolean {
+  return one === undefined || other === undefined || [...one].some((tenant) => other.has(tenant));
+}
+
 /** Records of events of which a message is somebody's own. */
 async function* runsOf(store: Store, own: OwnPayloads, states: readonly RunState[]): AsyncGenerator<readonly RunSummary[]> {
-  for (const eventId of own.keys()) {
+  for (const eventId of own.events()) {
     const view = await store.read(eventId);
-    if (view === undefined || !states.includes(view.state) || !isOwn(own, eventId, view.payloadHash)) continue;
+    if (view === undefined || !states.includes(view.state) || !own.has(eventId, view.payloadHash)) continue;
     const { key: _key, steps, outbox, history: _history, setbacks: _setbacks, ...standing } = view;
     yield [{ ...standing, eventId, steps: steps.length, outboxBytes: outbox.byteLength }];
   }
 }
 
 /** Those of the group that can be replayed; as many as were expected, or none is. */
-async function lettersOf(letters: Letters, { group, expected }: ReplayOrdered, tenants: Tenants): Promise<readonly Letter[]> {
+export async function lettersOf(letters: Letters, { group, expected }: ReplayOrdered, tenants: Tenants): Promise<readonly Letter[]> {
   const found: Letter[] = [];
   const fingerprints = new Set<string>();
   for await (const { letter, delivery } of scan(letters)) {

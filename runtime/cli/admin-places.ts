@@ -9,11 +9,18 @@ import type { DeadLetterBox } from "../ports/dead-letters.ts";
 import type { Letters } from "../recovery/letters.ts";
 import { kindsOf } from "./runs-records.ts";
 
-/** Messages of each queue that are looked at for one event. */
+/** Messages of each queue, and of each place of dead letters, that are looked at for one event. */
 export const messagesPeekedMax = 10_000;
 
 type Records = ReturnType<typeof composeRunRecords>;
 type Store = ReturnType<typeof composeRunStore>;
+
+/** Whatever is in use around it is closed, too: it is not told here which of them has failed. */
+class Unavailable extends Problem {
+  constructor(error: unknown) {
+    super("unavailable", messageOf(error, 300), {}, 5);
+  }
+}
 
 /** Opened when it is first needed; closed after a failure, so that the next call finds it again. */
 export class Opened<Thing> {
@@ -33,9 +40,9 @@ export class Opened<Thing> {
       return await work(await opened);
     } catch (error) {
       // Nothing is wrong with what was opened, and others may be at it.
-      if (error instanceof Problem) throw error;
+      if (error instanceof Problem && !(error instanceof Unavailable)) throw error;
       if (this.#thing === opened) await this.close();
-      throw new Problem("unavailable", messageOf(error, 300), {}, 5);
+      throw error instanceof Unavailable ? error : new Unavailable(error);
     }
   }
 
@@ -46,6 +53,30 @@ export class Opened<Thing> {
   }
 }
 
+const waitingMax = 20;
+
+/** Lets one look at a time go through all messages; a few wait for their turn, and of more each is refused. */
+export class Turns {
+  #last: Promise<unknown> = Promise.resolve();
+  #asked = 0;
+
+  async take<Result>(work: () => Promise<Result>): Promise<Result> {
+    if (this.#asked > waitingMax) throw new Problem("too-many", `expected at most ${waitingMax} callers who wait for a look at the messages; try again`, {}, 5);
+    this.#asked += 1;
+    const turn = this.#last.then(work);
+    // What was found is not kept here.
+    this.#last = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    try {
+      return await turn;
+    } finally {
+      this.#asked -= 1;
+    }
+  }
+}
+
 /** One source of the worker, with what is opened of it. */
 export interface Place {
   readonly directory: string;
@@ -53,6 +84,8 @@ export interface Place {
   readonly records: Opened<{ readonly store: Store; readonly records: Records; readonly kinds: ReadonlyMap<string, RunKind> }>;
   readonly letters: Opened<Letters>;
   readonly queues: Opened<readonly DeadLetterBox[]>;
+  /** For tenants, of whom there are many. */
+  readonly turns: Turns;
 }
 
 async function stopAll(boxes: readonly DeadLetterBox[]): Promise<void> {
@@ -81,5 +114,6 @@ export function placeOf(config: Config, directory: string): Place {
     }),
     letters: new Opened(openLetters, ({ boxes }) => stopAll(boxes)),
     queues: new Opened(() => composeQueues(config), stopAll),
+    turns: new Turns(),
   };
 }

@@ -26,6 +26,7 @@ export function openProbes(sources: readonly SourceSettings[], { probes: policy 
     clock: systemClock,
     reports,
     randomId: (digits) => randomBytes(digits / 2).toString("hex"),
+    secret: (source) => doors.secret(source),
     send: (entity, message) => publisher.send(entity, [message]),
     mayProbe: () => life().phase === "running" && !worker.view().isPaused,
     look: (source, eventId) => whereabouts(doors, source, eventId),

@@ -3,9 +3,9 @@ import type { RunChanged, RunOrdered } from "../admin/events.ts";
 import { Problem } from "../admin/problem.ts";
 import { composeReplay } from "../compose/dead-letters.ts";
 import { ConfigurationError, HoldfastError } from "../core/errors.ts";
-import { isOf, type Tenants } from "../core/tenants.ts";
-import { findMessages, withoutOthers } from "../recovery/runs-messages.ts";
-import { isOwn, type OwnPayloads, tenantOf } from "../recovery/whose.ts";
+import type { Tenants } from "../core/tenants.ts";
+import { findMessages } from "../recovery/runs-messages.ts";
+import { findOwn } from "../recovery/whose.ts";
 import { messagesPeekedMax, type Place } from "./admin-places.ts";
 import { cancelRun } from "./runs-cancel.ts";
 import type { Change, Told } from "./runs-change.ts";
@@ -14,18 +14,18 @@ import { resumeRun } from "./runs-resume.ts";
 
 interface Whose {
   readonly tenants: Tenants;
-  /** What the tenants' messages say is theirs; undefined for all of them. */
-  readonly own: OwnPayloads | undefined;
   readonly signal: AbortSignal;
 }
 
-export function changeRun(place: Place, order: RunOrdered, { tenants, own, signal }: Whose): Promise<RunChanged> {
+export function changeRun(place: Place, order: RunOrdered, { tenants, signal }: Whose): Promise<RunChanged> {
   const { config, directory } = place;
   const { eventId } = order;
   return place.queues.use((queues) =>
     place.letters.use((letters) =>
       place.records.use(async ({ store, records }) => {
         const surroundings = { ...(await composeReplay(config, directory)), store };
+        const { hashPayload } = surroundings;
+        const theirs = tenants === undefined ? undefined : await findOwn({ queues, letters, hashPayload }, tenants, eventId, messagesPeekedMax);
         let was = "no record";
         const open: Change = {
           loaded: { config },
@@ -36,13 +36,12 @@ export function changeRun(place: Place, order: RunOrdered, { tenants, own, signa
           signal,
           letters,
           surroundings,
-          async find(id) {
-            const found = await findMessages(queues, letters, id, messagesPeekedMax, (delivery) => isOf(tenants, tenantOf(letters, delivery)));
-            return own === undefined ? found : withoutOthers(found);
-          },
+          waysToBringIt: "send the event again, with the same id and payload",
+          find: (id) => (theirs === undefined ? findMessages(queues, letters, id, messagesPeekedMax) : Promise.resolve(theirs.found)),
           async view(id) {
-            const known = await store.read(id);
-            const view = known === undefined || own === undefined || isOwn(own, id, known.payloadHash) ? known : undefined;
+            const view = await store.read(id);
+            // Theirs would run under another's record: nothing can be said of it but that it is not there.
+            if (view !== undefined && theirs?.own.has(id, view.payloadHash) === false) throw unknown(id);
             was = view?.state ?? was;
             return view;
           },
@@ -75,7 +74,9 @@ function problemOf(error: unknown, eventId: string): unknown {
   if (error instanceof ConfigurationError) return new Problem("bad-request", error.message);
   if (!(error instanceof HoldfastError)) return error;
   if (error.code === "HOLDFAST_RUN_STATE") return new Problem("conflict", error.message);
-  if (error.code === "HOLDFAST_UNKNOWN_RUN")
-    return new Problem("not-found", `expected a record or a message of event '${eventId}', found neither; nothing was changed`);
-  return error;
+  return error.code === "HOLDFAST_UNKNOWN_RUN" ? unknown(eventId) : error;
+}
+
+function unknown(eventId: string): Problem {
+  return new Problem("not-found", `expected a record or a message of event '${eventId}', found neither; nothing was changed`);
 }

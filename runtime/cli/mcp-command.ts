@@ -11,5 +11,6 @@ export function addMcpCommand(program: Command): void {
     .option("--token-file <file>", "holds the bearer token to show, read for each call; over HTTP agents show their own")
     .option("--allow-changes [operations...]", "offer what changes something as well: all of it, or these operations of the API")
     .addOption(new Option("--http [host:port]", "speak streamable HTTP there, not over standard input and output").preset("127.0.0.1:9471"))
+    .option("--public-url <url>", "where agents connect, as they see it, such as https://holdfast.example.com/mcp; default: where it listens")
     .action(async (options: McpOptions) => (await import("./mcp.ts")).mcp(options));
 }

@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { Writable } from "node:stream";
 import { StdioServerTransport } from "@modelcontextprotocol/sdk/server/stdio.js";
+import { systemClock } from "../adapters/system/clock.ts";
 import { ownVersion } from "../adapters/system/version.ts";
 import { openAgentDoor } from "../admin/mcp/http.ts";
 import { agentServer, type Allowed, changes } from "../admin/mcp/server.ts";
@@ -20,6 +21,7 @@ export interface McpOptions {
   readonly allowChanges?: true | readonly string[];
   /** `host:port`. */
   readonly http?: string;
+  readonly publicUrl?: string;
 }
 
 interface Place {
@@ -32,9 +34,12 @@ export async function mcp(options: McpOptions): Promise<void> {
   const door = options.http === undefined ? undefined : addressOf(options.http);
   if (door !== undefined && options.tokenFile !== undefined)
     throw new ConfigurationError("--token-file: expected it without --http, where each agent shows a token of its own; leave one of them out");
+  if (door === undefined && options.publicUrl !== undefined)
+    throw new ConfigurationError("--public-url: expected it with --http, as the address that agents connect to; leave it out");
+  const publicUrl = options.publicUrl === undefined ? undefined : publicUrlOf(options.publicUrl);
   const { url, auth } = await placeOf(options);
   if (door === undefined) await overStandardStreams(url, allowed, () => tokenOf(options));
-  else await overHttp({ url, auth }, door, allowed);
+  else await overHttp({ url, auth }, { ...door, publicUrl }, allowed);
 }
 
 async function overStandardStreams(url: string, allowed: Allowed, token: () => string | undefined): Promise<void> {
@@ -59,10 +64,16 @@ async function overStandardStreams(url: string, allowed: Allowed, token: () => s
   process.stdin.destroy();
 }
 
-async function overHttp({ url, auth }: Place, { host, port }: { host: string; port: number }, allowed: Allowed): Promise<void> {
+interface Door {
+  readonly host: string;
+  readonly port: number;
+  readonly publicUrl: string | undefined;
+}
+
+async function overHttp({ url, auth }: Place, { host, port, publicUrl }: Door, allowed: Allowed): Promise<void> {
   if (auth === undefined && !isLoopback(host))
     throw new ConfigurationError(`--http: expected an address of loopback where the admin server asks for no tokens, found '${host}'; configure 'admin.auth'`);
-  const door = await openAgentDoor({ url, auth, host, port, allowed, version: ownVersion() });
+  const door = await openAgentDoor({ url, auth, host, port, publicUrl, allowed, version: ownVersion(), monotonicMs: () => systemClock.monotonicMs() });
   const stopping = new AbortController();
   takeOver({ stop: () => stopping.abort(), say: writeNote });
   writeNote(`agents connect to ${door.url}, by streamable HTTP`);
@@ -87,6 +98,15 @@ function allowedOf(given: McpOptions["allowChanges"]): Allowed {
   if (unknown !== undefined)
     throw new ConfigurationError(`--allow-changes: expected operations that change something (${changes.join(", ")}), found '${unknown}'`);
   return { kind: "named", operations: given };
+}
+
+function publicUrlOf(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.search !== "" || url.hash !== "" || url.username !== "" || url.password !== "")
+    throw new ConfigurationError(
+      `--public-url: expected the http or https address that agents connect to, such as https://holdfast.example.com/mcp, found '${text}'`,
+    );
+  return url.href;
 }
 
 function addressOf(text: string): { host: string; port: number } {

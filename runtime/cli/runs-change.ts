@@ -25,6 +25,8 @@ export interface Change extends Omit<OpenRecords, "loaded"> {
   readonly loaded: { readonly config: Config };
   readonly letters: Letters;
   readonly surroundings: ReplaySurroundings;
+  /** How whoever asks can give the message of a run that has none; default: by the command's options. */
+  readonly waysToBringIt?: string;
   find(eventId: string): Promise<Findings>;
   /** Undefined where there is no record of it. */
   view(eventId: string): Promise<RunView | undefined>;

@@ -62,7 +62,9 @@ export async function wayOn(open: Change, view: RunView, byHand: ByHand, options
     throw cannot(
       `expected a dead letter of '${eventId}', found a message of it in ${message.queue}, which may be its replay: 'holdfast runs explain' shows what becomes of it; try it again when it has gone`,
     );
-  throw cannot(`expected a dead letter of '${eventId}', found none, and its record does not hold its payload: the message is needed; ${waysOut}`);
+  throw cannot(
+    `expected a dead letter of '${eventId}', found none, and its record does not hold its payload: the message is needed; ${open.waysToBringIt ?? waysOut}`,
+  );
 }
 
 async function publishOutbox(

@@ -3,6 +3,7 @@
  * can be measured while nobody else uses it. It reaches a skill of the runtime's own, and nobody's else; it is counted apart, and never
  * dead-lettered.
  */
+import { hash, timingSafeEqual } from "node:crypto";
 import type { Delivery, OutgoingMessage } from "./delivery.ts";
 import { eventMessage } from "./event-message.ts";
 import type { Route } from "./event-envelope.ts";
@@ -31,13 +32,38 @@ export interface ProbeReport {
   readonly stagesMs: Readonly<Partial<Record<ProbeStage, number>>>;
 }
 
-/** By its type, wherever that can be read; a sender that names it for an event of its own has it run, and completed, as a probe. */
-export function isProbe({ route, delivery }: { readonly route: Pick<Route, "eventType"> | undefined; readonly delivery: Pick<Delivery, "header"> }): boolean {
-  return (route?.eventType ?? delivery.header("eventType")) === probeEventType;
+const proofHeader = "holdfast-probe";
+const probeId = /^holdfast-probe-[\da-f]{16}$/;
+
+function proofOf(secret: string, eventId: string): string {
+  // This hash cannot be continued from its value, so that the secret before the text makes it a code.
+  return hash("sha512-256", `${secret}\n${JSON.stringify(["probe", eventId])}`, "base64url");
+}
+
+interface PerhapsProbe {
+  readonly route: Pick<Route, "eventType" | "eventId"> | undefined;
+  readonly delivery: Pick<Delivery, "header">;
+}
+
+/**
+ * By its type and id, wherever those can be read, and by what a worker of this consumer has signed it with: what somebody else sends
+ * under the type is an event of a type that nobody handles.
+ */
+export function isProbe(secret: string, { route, delivery }: PerhapsProbe): boolean {
+  if ((route?.eventType ?? delivery.header("eventType")) !== probeEventType) return false;
+  const eventId = route?.eventId ?? delivery.header("eventId");
+  const proof = delivery.header(proofHeader);
+  if (typeof eventId !== "string" || typeof proof !== "string" || !probeId.test(eventId)) return false;
+  const expected = Buffer.from(proofOf(secret, eventId));
+  const found = Buffer.from(proof);
+  return expected.length === found.length && timingSafeEqual(expected, found);
 }
 
 export interface ProbeMessageOptions {
+  /** `holdfast-probe-` and 16 hexadecimal digits. */
   readonly eventId: string;
+  /** Of the consumer that is to take it as a probe. */
+  readonly secret: string;
   /** Who sends it. */
   readonly workerId: string;
   /** ISO 8601. */
@@ -48,7 +74,7 @@ export interface ProbeMessageOptions {
   readonly sessionId?: string | undefined;
 }
 
-export function probeMessage({ eventId, workerId, timestamp, traceId, sessionId }: ProbeMessageOptions): OutgoingMessage {
+export function probeMessage({ eventId, secret, workerId, timestamp, traceId, sessionId }: ProbeMessageOptions): OutgoingMessage {
   const event = {
     eventId,
     eventType: probeEventType,
@@ -60,5 +86,5 @@ export function probeMessage({ eventId, workerId, timestamp, traceId, sessionId 
     timestamp,
     payload: {},
   };
-  return eventMessage(event, { message: sessionId === undefined ? {} : { sessionId } });
+  return eventMessage(event, { message: sessionId === undefined ? {} : { sessionId }, headers: { [proofHeader]: proofOf(secret, eventId) } });
 }

@@ -12,6 +12,7 @@ import type { Delivery } from "../core/delivery.ts";
 import type { Invalid } from "../core/event-envelope.ts";
 import { lastDeath } from "../core/history.ts";
 import type { HashPayload } from "../core/payload-hash.ts";
+import { isProbe, probeEventType } from "../core/probe.ts";
 import type { RouteResult } from "../core/read-route.ts";
 import type { SkillPolicy } from "../core/skill.ts";
 import { traceparentOf } from "../core/trace-context.ts";
@@ -79,6 +80,7 @@ export interface ProcessBatchOptions {
 export class BatchProcessor {
   readonly #options: ProcessBatchOptions;
   readonly #claims: GroupCommit<Work, readonly ClaimResult[]>;
+  #secret = "";
   readonly #revivals: Revivals;
 
   constructor(options: ProcessBatchOptions) {
@@ -105,6 +107,7 @@ export class BatchProcessor {
 
   /** Before anything else. `secret` is the consumer's. */
   start(secret: string): void {
+    this.#secret = secret;
     this.#revivals.start(secret);
   }
 
@@ -150,7 +153,8 @@ export class BatchProcessor {
     const answer = this.#readRoute(delivery);
     if (!answer.ok) return this.#refuse(work, answer.invalid);
     work.route = answer.route;
-    const skill = skills.find(answer.route.eventType, answer.route.version);
+    const { eventType, version } = answer.route;
+    const skill = eventType === probeEventType && !isProbe(this.#secret, work) ? "unknown-type" : skills.find(eventType, version);
     if (typeof skill === "string") return this.#refuse(work, unroutable(skill, answer.route, skills));
     work.contentEncoding = answer.contentEncoding;
     work.headers = answer.headers;

@@ -357,7 +357,7 @@ export class Settler {
 
   /** The description stays with the message, readable by everyone who may read the dead-letter queue. A probe is no event of anybody's: it ends here. */
   #giveUp(work: Work, givenUp: GivenUp): void {
-    if (isProbe(work)) return this.#complete(work, "dead-lettered");
+    if (isProbe(this.#secret, work)) return this.#complete(work, "dead-lettered");
     const { reason } = givenUp;
     const description = redact(ofSession(work, givenUp.description));
     const death = work.death ?? deathOf(work, givenUp, this.#options.brokerClock);

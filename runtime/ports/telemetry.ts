@@ -34,6 +34,8 @@ export interface AboutMessage extends NamedRun {
   readonly delivery: Delivery;
   /** Undefined where it could not be read. */
   readonly route: Route | undefined;
+  /** Whose event it was found to be; empty while it is nobody's. */
+  readonly skillName?: string;
   /** What an envelope hook read of it, or the attributes of a binary CloudEvent. */
   readonly headers: Readonly<Record<string, HeaderValue>> | undefined;
   /** 0 while the run is not claimed. */

@@ -27,13 +27,15 @@ export interface Findings {
 }
 
 const pageSize = 200;
+/** Messages of one event that are held in one place: of more, the rest is not told. */
+const heldMax = 100;
 
 /** Looks through one queue from a sequence number on; tells each message, and answers where it has stopped. */
 export async function lookThrough(
   box: DeadLetterBox,
   from: bigint,
   max: number,
-  tell: (seen: SeenMessage, before: number) => void,
+  tell: (seen: SeenMessage, before: number) => void | Promise<void>,
 ): Promise<{ readonly next: bigint; readonly isWhole: boolean }> {
   let next = from;
   let looked = 0;
@@ -42,7 +44,7 @@ export async function lookThrough(
     const page = await box.peek(next, Math.min(pageSize, max - looked));
     if (page.length === 0) return { next, isWhole: true };
     for (const seen of page) {
-      tell(seen, before);
+      await tell(seen, before);
       if (seen.state === "active") before += 1;
       next = seen.delivery.sequenceNumber + 1n;
     }
@@ -73,28 +75,31 @@ export function withoutOthers(found: Findings): Findings {
   return { ...found, messages: found.messages.map((message) => ({ ...message, before: undefined })) };
 }
 
-/** Everything of one event that can be seen, in at most `max` messages of each queue. `isShown`: of what is to be told. */
+/** Everything of one event that can be seen, in at most `max` messages of each queue. `isShown` is asked of each message of it. */
 export async function findMessages(
   queues: readonly DeadLetterBox[],
   letters: Letters,
   eventId: string,
   max: number,
-  isShown: (delivery: Delivery) => boolean = () => true,
+  isShown: (delivery: Delivery) => boolean | Promise<boolean> = () => true,
 ): Promise<Findings> {
   const messages: FoundMessage[] = [];
   const cutShort: string[] = [];
   for (const box of queues) {
-    const { isWhole } = await lookThrough(box, 0n, max, (seen, before) => {
+    let held = 0;
+    const { isWhole } = await lookThrough(box, 0n, max, async (seen, before) => {
       const found = foundIn(letters, box, seen, before);
-      if (found.eventId === eventId && isShown(seen.delivery)) messages.push(found);
+      if (found.eventId !== eventId || !(await isShown(seen.delivery))) return;
+      held += 1;
+      if (held <= heldMax) messages.push(found);
     });
-    if (!isWhole) cutShort.push(box.name);
+    if (!isWhole || held > heldMax) cutShort.push(box.name);
   }
   const own: Letter[] = [];
   for (const box of letters.boxes) {
     let looked = 0;
     for await (const { letter, delivery } of scanBox(letters, box, 0n)) {
-      if (letter.eventId === eventId && isShown(delivery)) own.push(letter);
+      if (letter.eventId === eventId && (await isShown(delivery))) own.push(letter);
       looked += 1;
       if (looked < max) continue;
       cutShort.push(box.name);

@@ -202,6 +202,23 @@ test("curves have a point a second, with what happened in it", async () => {
   assert.deepEqual((await admin.call("GET", `/api/v1/history?after=${points.at(-1)?.atMs}`)).json, []);
 });
 
+test("what a change of a run would do is asked for without limit, and audited as no more than that", async () => {
+  const one = await startAdmin({ changesPerMinute: 2 });
+  try {
+    const ask = async (dryRun: boolean): Promise<number> =>
+      (await one.call("POST", "/api/v1/runs/event-1/cancel", { body: { reason: "a test", dryRun } })).status;
+    const statuses: number[] = [];
+    for (const dryRun of [true, true, true, false, false, true, false]) statuses.push(await ask(dryRun));
+    assert.deepEqual(statuses, [200, 200, 200, 200, 200, 200, 429]);
+    assert.deepEqual(
+      one.audit.map(({ result }) => result),
+      ["dry-run", "dry-run", "dry-run", "done", "done", "dry-run", "too-many"],
+    );
+  } finally {
+    await one.stop();
+  }
+});
+
 test("too many changes are refused, and told when to try again; looks are not", async () => {
   const one = await startAdmin({ changesPerMinute: 3 });
   try {

@@ -108,6 +108,16 @@ test("one that stops says that it drains, and is gone once it has", async () => 
   assert.equal(await stateOf("b"), undefined);
 });
 
+test("a note that cannot be read hides no other worker, and is counted", async () => {
+  const { board, join } = await startPool();
+  const [a] = [await join("a"), await join("b")];
+  await board.put("workers", "newer", JSON.stringify({ name: "newer", circuitsOpen: 3 }), 60_000);
+  await board.put("workers", "broken", "{", 60_000);
+  const { workers, trouble } = await a.fleet.list();
+  assert.deepEqual(workers.map(({ name }) => name).toSorted(), ["a", "b"]);
+  assert.match(trouble, /^2 workers left a note/);
+});
+
 test("a note that nobody renews ends", async () => {
   const { world, board, join } = await startPool();
   const a = await join("a");

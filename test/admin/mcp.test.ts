@@ -2,17 +2,26 @@
 import { strict as assert } from "node:assert";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
+import {
+  discoverOAuthProtectedResourceMetadata,
+  extractWWWAuthenticateParams,
+  type OAuthClientProvider,
+  selectResourceURL,
+} from "@modelcontextprotocol/sdk/client/auth.js";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
 import { documentText } from "#runtime/admin/document.ts";
-import { openAgentDoor } from "#runtime/admin/mcp/http.ts";
+import { endedInAnyCase, openAgentDoor } from "#runtime/admin/mcp/http.ts";
 import type { Allowed } from "#runtime/admin/mcp/server.ts";
 import { adminSchema } from "#runtime/core/config/admin.ts";
+import { queueName } from "#runtime/testing/world/model-broker.ts";
 import { type AdminWorld, startAdmin } from "../support/admin-world.ts";
 import { runCommand, startCommand } from "../support/holdfast-command.ts";
 import { startTokenIssuer } from "../support/token-issuer.ts";
@@ -44,7 +53,16 @@ function byCommand(t: TestContext, args: readonly string[]): Promise<Client> {
 
 async function byHttp(t: TestContext, admin: AdminWorld, allowed: Allowed, token?: string, issuer?: string): Promise<Client> {
   const auth = issuer === undefined ? undefined : adminSchema.parse({ auth: { issuer, audience } }).auth;
-  const door = await openAgentDoor({ url: admin.url, auth, host: "127.0.0.1", port: 0, allowed, version: "1.0.0" });
+  const door = await openAgentDoor({
+    url: admin.url,
+    auth,
+    host: "127.0.0.1",
+    port: 0,
+    publicUrl: undefined,
+    monotonicMs: () => performance.now(),
+    allowed,
+    version: "1.0.0",
+  });
   t.after(() => door.stop());
   const requestInit = token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } };
   return connected(t, new StreamableHTTPClientTransport(new URL(door.url), { requestInit }));
@@ -91,7 +109,7 @@ test("a replay is proposed, with the number of letters that there are, and carri
   const client = await byHttp(t, admin, { kind: "named", operations: ["startReplay"] });
   const { body } = await told(client, "proposeReplay", { group: "3fa2c1d4" });
   const call = body["call"] as { readonly tool: string; readonly arguments: Readonly<Record<string, unknown>> };
-  assert.deepEqual([call.tool, call.arguments["expected"]], ["startReplay", 2]);
+  assert.deepEqual([call.tool, call.arguments["expected"], call.arguments["source"]], ["startReplay", 2, queueName]);
   assert.deepEqual(admin.doors.ordered, []);
   const carried = await told(client, call.tool, { ...call.arguments, reason: "the terminal was replaced" });
   assert.equal(carried.isRefused, false, JSON.stringify(carried.body));
@@ -160,7 +178,16 @@ test("an agent may do what its token's roles say, is named in the audit, and wit
   );
 
   const auth = adminSchema.parse({ auth: { issuer: issuer.issuer, audience } }).auth;
-  const door = await openAgentDoor({ url: admin.url, auth, host: "127.0.0.1", port: 0, allowed: everything, version: "1.0.0" });
+  const door = await openAgentDoor({
+    url: admin.url,
+    auth,
+    host: "127.0.0.1",
+    port: 0,
+    publicUrl: undefined,
+    monotonicMs: () => performance.now(),
+    allowed: everything,
+    version: "1.0.0",
+  });
   t.after(() => door.stop());
   const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/list" });
   const headers = { "content-type": "application/json", accept: "application/json, text/event-stream" };
@@ -168,7 +195,7 @@ test("an agent may do what its token's roles say, is named in the audit, and wit
   assert.equal(without.status, 401);
   const metadataUrl = /resource_metadata="([^"]+)"/.exec(without.headers.get("www-authenticate") ?? "")?.[1] ?? "";
   const metadata = (await (await fetch(metadataUrl)).json()) as Readonly<Record<string, unknown>>;
-  assert.deepEqual([metadata["resource"], metadata["authorization_servers"]], [audience, [issuer.issuer]]);
+  assert.deepEqual([metadata["resource"], metadata["authorization_servers"]], [door.url, [issuer.issuer]]);
   const foreign = await fetch(door.url, {
     method: "POST",
     headers: { ...headers, authorization: `Bearer ${await issuer.token(["holdfast.admin"], "https://another.example.com")}` },
@@ -177,9 +204,63 @@ test("an agent may do what its token's roles say, is named in the audit, and wit
   assert.deepEqual([foreign.status, /invalid_token/.test(foreign.headers.get("www-authenticate") ?? "")], [401, true]);
 });
 
+test("the official client finds the issuer from where it connects, also behind another address, whatever the audience is called", async (t) => {
+  const issuer = await startTokenIssuer();
+  t.after(() => issuer.stop());
+  const auth = adminSchema.parse({ auth: { issuer: issuer.issuer, audience: "api://holdfast" } }).auth;
+  for (const publicUrl of [undefined, "https://agents.example.com/tools/mcp"]) {
+    const options = { url: "http://127.0.0.1:1", auth, host: "127.0.0.1", port: 0, allowed: everything, version: "1.0.0" };
+    const door = await openAgentDoor({ ...options, publicUrl, monotonicMs: () => performance.now() });
+    t.after(() => door.stop());
+    const serverUrl = publicUrl ?? door.url;
+    // What stands before it gives every path on.
+    const fetchFn = (url: string | URL): Promise<Response> => fetch(new URL(new URL(url).pathname, door.url));
+    const refused = await fetch(door.url, { method: "POST", headers: { "content-type": "application/json" }, body: "{}" });
+    const resourceMetadataUrl = extractWWWAuthenticateParams(refused).resourceMetadataUrl;
+    assert.equal(resourceMetadataUrl?.origin, new URL(serverUrl).origin);
+    for (const given of [{ resourceMetadataUrl }, {}]) {
+      const metadata = await discoverOAuthProtectedResourceMetadata(serverUrl, given as { resourceMetadataUrl?: URL }, fetchFn);
+      assert.deepEqual(metadata.authorization_servers, [issuer.issuer]);
+      assert.equal((await selectResourceURL(serverUrl, {} as OAuthClientProvider, metadata))?.href, serverUrl);
+    }
+  }
+});
+
+test("an address that keeps showing wrong tokens is not listened to at this door, either", async (t) => {
+  const issuer = await startTokenIssuer();
+  t.after(() => issuer.stop());
+  const auth = adminSchema.parse({ auth: { issuer: issuer.issuer, audience } }).auth;
+  const options = { url: "http://127.0.0.1:1", auth, host: "127.0.0.1", port: 0, allowed: everything, version: "1.0.0" };
+  const door = await openAgentDoor({ ...options, publicUrl: undefined, monotonicMs: () => 0 });
+  t.after(() => door.stop());
+  const headers = { "content-type": "application/json", authorization: "Bearer a.b.c" };
+  let status = 401;
+  let tries = 0;
+  for (; status === 401 && tries < 100; tries += 1) ({ status } = await fetch(door.url, { method: "POST", headers, body: "{}" }));
+  assert.deepEqual([status, tries], [429, 31]);
+});
+
+test("a request whose answer fails is ended with 500", async (t) => {
+  const server = createServer((_request, response) => void endedInAnyCase(response, Promise.reject(new Error("it failed"))));
+  t.after(() => server.close());
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as AddressInfo;
+  const reply = await fetch(`http://127.0.0.1:${port}/mcp`, { signal: AbortSignal.timeout(2_000) });
+  assert.deepEqual([reply.status, ((await reply.json()) as { readonly status: number }).status], [500, 500]);
+});
+
 test("a page of elsewhere cannot have a browser speak to it, and there is nothing to listen to", async (t) => {
   const admin = await started(t);
-  const door = await openAgentDoor({ url: admin.url, auth: undefined, host: "127.0.0.1", port: 0, allowed: everything, version: "1.0.0" });
+  const door = await openAgentDoor({
+    url: admin.url,
+    auth: undefined,
+    host: "127.0.0.1",
+    port: 0,
+    publicUrl: undefined,
+    monotonicMs: () => performance.now(),
+    allowed: everything,
+    version: "1.0.0",
+  });
   t.after(() => door.stop());
   const headers = { "content-type": "application/json", accept: "application/json, text/event-stream", origin: "https://elsewhere.example.com" };
   assert.equal((await fetch(door.url, { method: "POST", headers, body: "{}" })).status, 403);
@@ -215,6 +296,8 @@ test("the command over HTTP says where agents connect, and ends with 0 when it i
   for (const [args, words] of [
     [["--at", "ftp://x"], /--at: expected an http or https address, found 'ftp:\/\/x'/],
     [["--at", "http://127.0.0.1:1", "--http", "0.0.0.0:1"], /--http: expected an address of loopback/],
+    [["--at", "http://127.0.0.1:1", "--http", "--public-url", "example.com"], /--public-url: expected the http or https address/],
+    [["--at", "http://127.0.0.1:1", "--public-url", "https://a.example.com/mcp"], /--public-url: expected it with --http/],
     [["--at", "http://127.0.0.1:1", "--http", "here"], /--http: expected HOST:PORT/],
     [["--at", "http://127.0.0.1:1", "--allow-changes", "everything"], /--allow-changes: expected operations .* found 'everything'/],
   ] as const) {

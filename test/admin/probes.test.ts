@@ -8,10 +8,12 @@ import { ProbeTelemetry } from "#runtime/adapters/telemetry/probes.ts";
 import { ProbeReports } from "#runtime/admin/probe-reports.ts";
 import { Probes, type ProbesOptions, type ProbeView } from "#runtime/admin/probing.ts";
 import { parseConfig } from "#runtime/core/config.ts";
+import type { HeaderValue, OutgoingMessage } from "#runtime/core/delivery.ts";
 import { probeMessage } from "#runtime/core/probe.ts";
 import { composeSkills } from "#runtime/compose/skills.ts";
 import { skillsOf } from "#runtime/compose/sources.ts";
 import { targetOf } from "#runtime/cli/admin-probes.ts";
+import type { PoolBoard } from "#runtime/ports/pool-board.ts";
 import { queueName } from "#runtime/testing/world/model-broker.ts";
 import { type Process, TelemetryLog, World } from "../support/pipeline-world.ts";
 import { completedAnswer, failedAnswer } from "../support/scripted-executor.ts";
@@ -55,6 +57,7 @@ async function startScene(options: Partial<ProbesOptions> = {}, settledElsewhere
     clock: world.clock,
     reports: settledElsewhere ? new ProbeReports(board) : here,
     randomId: (digits) => String((ids += 1)).padStart(digits, "0"),
+    secret: () => world.records.secret(),
     send: (entity, message) => process.connection.send(entity, [message]),
     mayProbe: () => true,
     look: async () => "it waits in the queue",
@@ -110,9 +113,32 @@ test("one that fails says why, and no dead letter, no failure and no escalation 
   assert.equal(world.broker.open.length, 0);
 });
 
+const probeId = "holdfast-probe-0123456789abcdef";
+
+async function probeOf(world: World, eventId = probeId): Promise<OutgoingMessage> {
+  const secret = await world.records.secret();
+  return probeMessage({ eventId, secret, workerId: "w", timestamp: "2026-01-01T00:00:00.000Z", traceId: "0".repeat(32) });
+}
+
+test("an event that somebody else sends under the type of probes is of an unknown type, however it is made, and leaves no note", async () => {
+  const { world, heard } = await startScene({}, true);
+  const [signed, other, unlike] = [await probeOf(world), await probeOf(world, "holdfast-probe-fedcba9876543210"), await probeOf(world, "order-1")];
+  const withProof = (message: OutgoingMessage, proof: HeaderValue): OutgoingMessage => ({
+    ...message,
+    headers: { ...message.headers, "holdfast-probe": proof },
+  });
+  const forged = [withProof(signed, ""), withProof(signed, 1), withProof(signed, other.headers["holdfast-probe"] ?? ""), unlike];
+  for (const message of forged) world.send(message);
+  world.send({ ...withProof(signed, ""), messageId: "unreadable", body: Buffer.from("{"), headers: { eventType: "holdfast.probe" } });
+  await world.clock.until("them to be gone", () => world.broker.open.length === 0, 10_000);
+  assert.equal(world.broker.deadLettered.length, 5);
+  assert.ok(heard.types().filter((type) => type === "run.dead-lettered").length >= 5);
+  assert.deepEqual(await board.list("probes"), []);
+});
+
 test("one of a version that nobody knows, or that is delivered too often, ends as completed", async () => {
   const { world } = await startScene();
-  const message = probeMessage({ eventId: "holdfast-probe-x", workerId: "w", timestamp: "2026-01-01T00:00:00.000Z", traceId: "0".repeat(32) });
+  const message = await probeOf(world);
   world.send({ ...message, headers: { ...message.headers, version: "9.0" } });
   await world.clock.until("it to be gone", () => world.broker.open.length === 0, 10_000);
   assert.equal(world.broker.deadLettered.length, 0);
@@ -144,6 +170,27 @@ test("one that does not come back times out and says where it is; the schedule s
   const sent = probes.list().length;
   await world.clock.advance(60_000);
   assert.equal(probes.list().length, sent);
+});
+
+test("the store is asked for one that is late ever less often", async () => {
+  let asked = 0;
+  const counting: PoolBoard = {
+    put: (...note) => board.put(...note),
+    list: (topic) => board.list(topic),
+    take: (topic, name) => {
+      asked += 1;
+      return board.take(topic, name);
+    },
+    stop: () => Promise.resolve(),
+  };
+  const { world, process, probes, told } = await startScene({ reports: new ProbeReports(counting) });
+  process.worker.pause();
+  probes.ask(undefined, "somebody");
+  await world.clock.until("it to time out", () => told.length === 1, 60_000);
+  const inTime = asked;
+  await world.clock.advance(120_000);
+  assert.ok(inTime > 20 && asked - inTime > 5 && asked - inTime < 25, `${inTime} within 10 s, ${asked - inTime} in two minutes behind that`);
+  await probes.stop();
 });
 
 test("while its worker takes nothing because somebody paused it, no probe is sent, and one that is asked for is refused", async () => {

@@ -82,6 +82,15 @@ test("a token that does not say for whom is refused; one for all tenants may do 
   assert.equal((await bearing(await tokenFor(["acme"], "viewer"), "POST", "/api/v1/replays", { group: "a", expected: 1, reason: "x" })).status, 403);
 });
 
+test("where plugins lie on the worker's machine is shown to no tenant", async () => {
+  const pluginFor = async (tenant: string): Promise<unknown> => {
+    const { json } = await bearing(await tokenFor([tenant], "viewer"), "GET", "/api/v1/skills");
+    return (json as readonly { readonly plugin: unknown }[])[0]?.plugin;
+  };
+  assert.deepEqual(await pluginFor("acme"), { name: "p", version: "1.0.0" });
+  assert.deepEqual(await pluginFor("*"), { name: "p", version: "1.0.0", folder: "/srv/p", listedAs: "./p" });
+});
+
 test("of what is under way a tenant sees its own, and as many as it asks for", async () => {
   const { world, process } = admin;
   process.executor.script = async (run) => {

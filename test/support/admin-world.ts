@@ -63,7 +63,7 @@ export class ScriptedEvents implements EventDoors {
       first: "2026-03-01T12:00:00.000Z",
       last: "2026-03-01T12:00:00.000Z",
       eventTypes: ["calls"],
-      example: {},
+      example: { source: queueName },
     };
     return Promise.resolve([group]);
   }
@@ -149,6 +149,7 @@ export async function startAdmin(config: AdminConfig = {}): Promise<AdminWorld> 
     counts: () => metrics.totals(),
   });
   const probes = new Probes({
+    secret: () => Promise.resolve("secret"),
     workerId: workerName,
     targets: [{ source: queueName, entity: queueName, asksForSession: false }],
     policy: settings.probes,
@@ -168,7 +169,7 @@ export async function startAdmin(config: AdminConfig = {}): Promise<AdminWorld> 
       ...steering({
         workerId: workerName,
         worker,
-        skills: [{ name: "calls", handles: [], uses: ["api"] }],
+        skills: [{ name: "calls", handles: [], uses: ["api"], plugin: { name: "p", version: "1.0.0", folder: "/srv/p", listedAs: "./p" } }],
         threads: 1,
         audit,
         history,

@@ -1,7 +1,7 @@
 /** What becomes of probes is told to whoever sends them, and to nobody else: the log, the counts and the escalations are about events of others. */
 import type { RuntimeEvent } from "../../core/catalogue.ts";
 import type { Clock } from "../../core/clock.ts";
-import { isProbe, type ProbeReport, probeSkill } from "../../core/probe.ts";
+import { type ProbeReport, probeSkill } from "../../core/probe.ts";
 import type { AboutEvent, AboutMessage, FinalOutcome, SettledRun, Telemetry } from "../../ports/telemetry.ts";
 
 export interface ProbeTelemetryOptions {
@@ -30,7 +30,7 @@ export class ProbeTelemetry implements Telemetry {
   }
 
   emit(event: RuntimeEvent, about?: AboutMessage | AboutEvent): void {
-    const isOfProbe = about !== undefined && "delivery" in about && isProbe(about);
+    const isOfProbe = about !== undefined && "delivery" in about && about.skillName === probeSkill;
     if (!isOfProbe) return this.#options.others.emit(event, about);
     if (event.type !== "run.failed") return;
     this.#failures.set(event.eventId, `${event.code}: ${event.description}`);

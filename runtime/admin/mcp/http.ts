@@ -1,13 +1,13 @@
 /**
  * Agents over streamable HTTP, each request by itself: nothing is kept between them, so that any of several servers may answer. Where
- * the admin server asks for tokens this one does, too: it is a door to the same resource, for the same audience (RFC 9728 tells
- * agents which issuer that is), and gives the token on to the API of that resource alone.
+ * the admin server asks for tokens this one does, too: for the same audience, and gives the token on to that API alone. RFC 9728 tells
+ * agents which issuer makes them, for the address that they connect to.
  */
+import type { ServerResponse } from "node:http";
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { AdminAuthSettings } from "../../core/config/admin.ts";
-import { messageOf } from "../../core/errors.ts";
-import { type Authenticator, openToAll, TokenAuthenticator } from "../authenticator.ts";
+import { bodyBytesMax, Gate, problemOf } from "../gate.ts";
 import { refuseOrigin } from "../origin.ts";
 import { Problem } from "../problem.ts";
 import { type AgentServerOptions, agentServer } from "./server.ts";
@@ -18,6 +18,9 @@ export interface AgentDoorOptions extends Omit<AgentServerOptions, "token"> {
   readonly port: number;
   /** As the admin server has it. */
   readonly auth: AdminAuthSettings | undefined;
+  /** Where agents connect, as they see it; undefined for where it listens. */
+  readonly publicUrl: string | undefined;
+  readonly monotonicMs: () => number;
 }
 
 export interface AgentDoor {
@@ -28,26 +31,29 @@ export interface AgentDoor {
 
 const path = "/mcp";
 const metadataPath = "/.well-known/oauth-protected-resource";
-const bodyBytesMax = 64 * 1024;
 
 export async function openAgentDoor(options: AgentDoorOptions): Promise<AgentDoor> {
-  const { auth, host, port } = options;
-  const authenticator: Authenticator = auth === undefined ? openToAll : new TokenAuthenticator(auth);
+  const { auth, host, port, publicUrl, monotonicMs } = options;
+  const gate = new Gate(auth, monotonicMs);
+  let resource = publicUrl ?? "";
+  const refuse = (reply: FastifyReply, error: unknown): FastifyReply => refused(reply, problemOf(error), metadataUrlOf(resource));
   const server = fastify({ logger: false, bodyLimit: bodyBytesMax, forceCloseConnections: true });
   server.addHook("onRequest", (request, reply, done) => {
     void reply.headers({ "x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cache-control": "no-store" });
     done(refuseOrigin(request, auth !== undefined));
   });
-  server.setErrorHandler((error, request, reply) => refuse(reply, error, request));
-  server.setNotFoundHandler((request, reply) => refuse(reply, new Problem("not-found", `expected ${path}, found ${request.url.slice(0, 200)}`), request));
-  if (auth !== undefined) serveMetadata(server, auth);
+  server.setErrorHandler((error, _request, reply) => refuse(reply, error));
+  server.setNotFoundHandler((request, reply) => refuse(reply, new Problem("not-found", `expected ${path}, found ${request.url.slice(0, 200)}`)));
+  if (auth !== undefined) serveMetadata(server, auth, () => resource);
   server.post(path, async (request, reply) => {
-    await authenticator.callerOf(request.headers.authorization);
+    await gate.callerOf(request);
     await answer(options, request, reply);
   });
   // Nothing is ever sent to an agent that has not asked.
   server.route({ method: ["GET", "DELETE"], url: path, handler: (_request, reply) => reply.code(405).header("allow", "POST").send() });
-  return { url: `${await server.listen({ host, port })}${path}`, stop: () => server.close() };
+  const url = `${await server.listen({ host, port })}${path}`;
+  resource = publicUrl ?? url;
+  return { url, stop: () => server.close() };
 }
 
 async function answer(options: AgentDoorOptions, request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -57,19 +63,40 @@ async function answer(options: AgentDoorOptions, request: FastifyRequest, reply:
   reply.raw.once("close", () => void server.close());
   await server.connect(transport);
   reply.hijack();
-  await transport.handleRequest(request.raw, reply.raw, request.body);
+  await endedInAnyCase(reply.raw, transport.handleRequest(request.raw, reply.raw, request.body));
 }
 
-function serveMetadata(server: FastifyInstance, { audience, issuer }: AdminAuthSettings): void {
-  const metadata = { resource: audience, authorization_servers: [issuer], bearer_methods_supported: ["header"], resource_name: "Holdfast" };
-  for (const place of [metadataPath, `${metadataPath}${path}`]) server.get(place, (_request, reply) => reply.send(metadata));
+/** Nobody else answers a request that was taken over. */
+export async function endedInAnyCase(response: ServerResponse, answered: Promise<void>): Promise<void> {
+  try {
+    await answered;
+  } catch {
+    if (!response.headersSent) response.writeHead(500, { "content-type": "application/problem+json" });
+    response.end(response.writableEnded ? undefined : JSON.stringify(new Problem("failed", "expected it to be answered, found that it failed").body()));
+  }
 }
 
-function refuse(reply: FastifyReply, error: unknown, { protocol, host }: FastifyRequest): FastifyReply {
-  const problem = error instanceof Problem ? error : new Problem("bad-request", messageOf(error, 200));
+function serveMetadata(server: FastifyInstance, { issuer }: AdminAuthSettings, resource: () => string): void {
+  const metadata = (): object => ({
+    resource: resource(),
+    authorization_servers: [issuer],
+    bearer_methods_supported: ["header"],
+    resource_name: "Holdfast",
+  });
+  for (const place of [metadataPath, `${metadataPath}/*`]) server.get(place, (_request, reply) => reply.send(metadata()));
+}
+
+/** Where RFC 9728 has it: before the path. */
+function metadataUrlOf(resource: string): string {
+  const { origin, pathname } = new URL(resource);
+  return `${origin}${metadataPath}${pathname === "/" ? "" : pathname}`;
+}
+
+function refused(reply: FastifyReply, problem: Problem, metadataUrl: string): FastifyReply {
   if (problem.status === 401) {
     const why = problem.kind === "bad-token" ? 'error="invalid_token", ' : "";
-    void reply.header("www-authenticate", `Bearer ${why}resource_metadata="${protocol}://${host}${metadataPath}${path}"`);
+    void reply.header("www-authenticate", `Bearer ${why}resource_metadata="${metadataUrl}"`);
   }
+  if (problem.retryAfter !== undefined) void reply.header("retry-after", String(problem.retryAfter));
   return reply.code(problem.status).type("application/problem+json").send(JSON.stringify(problem.body()));
 }

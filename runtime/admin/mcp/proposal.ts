@@ -10,7 +10,7 @@ export const proposeReplay: Tool = {
     type: "object",
     properties: {
       group: { type: "string", minLength: 4, maxLength: 64, description: "Fingerprint of the letters, as listDeadLetters gives it." },
-      source: { type: "string", minLength: 1, maxLength: 256, description: "Name of the source; may be left out where there is but one." },
+      source: { type: "string", minLength: 1, maxLength: 256, description: "Name of the source; may be left out where but one has such a group." },
     },
     required: ["group"],
   },
@@ -20,6 +20,7 @@ export const proposeReplay: Tool = {
 interface Group {
   readonly fingerprint: string;
   readonly count: number;
+  readonly example: { readonly source?: string };
 }
 
 export async function propose(
@@ -36,18 +37,28 @@ export async function propose(
   const told = await client.call(list, where);
   if (told.isRefused) return told;
   const groups = told.body as readonly Group[];
-  const found = groups.find(({ fingerprint }) => fingerprint === group);
-  if (found === undefined) {
+  const found = groups.filter(({ fingerprint }) => fingerprint === group);
+  const [first] = found;
+  if (first === undefined) {
     const known = groups.map(({ fingerprint, count }) => `${fingerprint} (${count})`).join(", ") || "none";
     return { isRefused: true, body: { title: "There is no such group", detail: `expected a group of dead letters '${group}', found ${known}` } };
   }
+  if (found.length > 1) {
+    const places = found.map(({ example }) => example.source ?? "").join(", ");
+    return { isRefused: true, body: { title: "Several sources have such a group", detail: `expected source to be one of ${places}, found none` } };
+  }
+  // A replay is of one source.
+  const from = source ?? first.example.source;
   return {
     isRefused: false,
     body: {
-      letters: found,
+      letters: first,
       plan: "One letter is sent back to its queue; when its run completes, ten more, then all others. It stops when one fails as before, and what is left stays where it is.",
       before: "Mend what they died of, or they die of it again.",
-      call: { tool: "startReplay", arguments: { group, expected: found.count, ...where, reason: "WHY IT IS RIGHT TO DO SO NOW" } },
+      call: {
+        tool: "startReplay",
+        arguments: { group, expected: first.count, ...(from === undefined ? {} : { source: from }), reason: "WHY IT IS RIGHT TO DO SO NOW" },
+      },
       thereafter: "getReplay, by the id that startReplay answers with.",
     },
   };

@@ -1,4 +1,4 @@
--- Leaves a note on the board of a pool. A new one takes away those whose time is over.
+-- Leaves a note on the board of a pool. A new one that is too many takes away those whose time is over, and the oldest.
 -- KEYS[1]  the notes of the topic, by name: when each ends in milliseconds, a space, and what it says
 -- ARGV     the note's name, what it says, how long it is kept in milliseconds, how many the topic keeps
 -- Returns nothing
@@ -22,5 +22,6 @@ local function sweep()
   for index = notesMax + 1, #live do redis.call('HDEL', KEYS[1], live[index].name) end
 end
 
-if redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f %s', now + keepMs, ARGV[2])) == 1 then sweep() end
+local isNew = redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f %s', now + keepMs, ARGV[2])) == 1
+if isNew and redis.call('HLEN', KEYS[1]) > notesMax then sweep() end
 if redis.call('PTTL', KEYS[1]) < keepMs then redis.call('PEXPIRE', KEYS[1], keepMs) end
