@@ -27,7 +27,7 @@ class LazyProducer<Events extends Contracts> implements Producer<Events> {
     return sent;
   }
 
-  async sendAll(events: readonly BatchedEvent<Events>[]): Promise<readonly SentEvent[]> {
+  async sendAll(events: readonly BatchedEvent<Contracts>[]): Promise<readonly SentEvent[]> {
     return this.#during((open) => open.sendAll(events));
   }
 

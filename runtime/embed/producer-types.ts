@@ -67,10 +67,19 @@ export interface SendOptions extends Omit<EmitOptions, "at" | "delayMs"> {
 /** Either at a time, or so many milliseconds from now (0 to 400 days). */
 export type ScheduleOptions = SendOptions & ({ readonly at: Date; readonly delayMs?: never } | { readonly delayMs: number; readonly at?: never });
 
-/** An event of a batch. */
-export type BatchedEvent<Events extends Contracts> = {
-  readonly [Type in keyof Events & string]: { readonly eventType: Type; readonly payload: PayloadOf<Events[Type]> } & SendOptions;
-}[keyof Events & string];
+/** Type and version by which an event of a batch is typed. */
+interface NamedEvent<Type extends string, Version extends string> {
+  readonly eventType: Type;
+  readonly version?: Version;
+}
+type VersionOf<Named> = Named extends { readonly version: infer Version extends string } ? Version : "1.0";
+
+/** An event of a batch: it carries what its type and version say. */
+export type BatchedEvent<
+  Events extends Contracts,
+  Type extends keyof Events & string = keyof Events & string,
+  Version extends string = "1.0",
+> = Type extends unknown ? { readonly eventType: Type; readonly payload: SentPayload<Events, Type, Version> } & SendOptions : never;
 
 /** An event that the broker has accepted. Its message has the event's id. */
 export interface SentEvent {
@@ -98,7 +107,9 @@ export interface Producer<Events extends Contracts = Contracts> {
    * Sends events in as few batches as fit, and resolves once all are accepted, in their order. All are checked before any is sent. Rejects as `send` does; a `SendError`
    * says in `failed` which were not accepted.
    */
-  sendAll(events: readonly BatchedEvent<Events>[]): Promise<readonly SentEvent[]>;
+  sendAll<Name extends keyof Events & string, Version extends string, Types extends readonly NamedEvent<Name, Version>[]>(
+    events: Types & { readonly [Index in keyof Types]: BatchedEvent<Events, Types[Index]["eventType"], VersionOf<Types[Index]>> },
+  ): Promise<readonly SentEvent[]>;
   /** Has the broker keep an event until its time. Rejects as `send` does. */
   schedule<Type extends keyof Events & string, Version extends string = "1.0">(
     eventType: Type,

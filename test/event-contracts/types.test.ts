@@ -155,6 +155,13 @@ test("a skill, emit and a producer are typed by the contracts", async () => {
     producer.send("Other", 1),
     // @ts-expect-error: a number is no order
     producer.send("ParcelSent", 1),
+    producer.sendAll([
+      { eventType: "ParcelSent", payload: { orderId: "o-1", at: "now" } },
+      { eventType: "ParcelPacked", version: "2.0", payload: { orderId: "o-1", amount: "1", cents: 100 } },
+      { eventType: "Other", payload: 1 },
+    ]),
+    // @ts-expect-error: nor in a batch
+    producer.sendAll([{ eventType: "ParcelSent", payload: 1 }]),
   ];
   assert.equal(typeof sent, "function");
   await producer.stop();
