@@ -16,37 +16,50 @@ import { type Life, readiness } from "./probes.ts";
 const states = ["not-ready", "draining", "paused", "ready"] as const;
 export type WorkerStanding = (typeof states)[number];
 
-const textsSchema = z.array(z.string()).readonly();
+/** What a worker says of itself. */
+export interface WorkerNote {
+  readonly name: string;
+  readonly host: string;
+  readonly version: string;
+  /** When it started, and when it said this, by its own clock. */
+  readonly since: string;
+  readonly at: string;
+  readonly state: WorkerStanding;
+  /** Why it takes no messages; empty while it does. */
+  readonly why: readonly string[];
+  readonly sources: readonly string[];
+  /** Over the last while. */
+  readonly completedPerSecond: number;
+  readonly deadLettersPerMinute: number;
+  readonly lagMs: number;
+  readonly inFlight: number;
+  readonly executing: number;
+  readonly threads: number;
+  /** Dependencies whose circuit is open. */
+  readonly circuitsOpen: readonly string[];
+  /** Where its admin server can be reached from other machines; null where it cannot, or there is none. */
+  readonly adminUrl: string | null;
+}
 
 /** Those of other versions may be unlike. */
-const noteSchema = z
-  .object({
-    name: z.string(),
-    host: z.string(),
-    version: z.string(),
-    /** When it started, and when it said this, by its own clock. */
-    since: z.string(),
-    at: z.string(),
-    state: z.enum(states),
-    /** Why it takes no messages; empty while it does. */
-    why: textsSchema,
-    sources: textsSchema,
-    /** Over the last while. */
-    completedPerSecond: z.number(),
-    deadLettersPerMinute: z.number(),
-    lagMs: z.number(),
-    inFlight: z.number(),
-    executing: z.number(),
-    threads: z.number(),
-    /** Dependencies whose circuit is open. */
-    circuitsOpen: textsSchema,
-    /** Where its admin server can be reached from other machines; null where it cannot, or there is none. */
-    adminUrl: z.string().nullable(),
-  })
-  .readonly();
-
-/** What a worker says of itself. */
-export type WorkerNote = z.infer<typeof noteSchema>;
+const noteSchema: z.ZodType<WorkerNote> = z.object({
+  name: z.string(),
+  host: z.string(),
+  version: z.string(),
+  since: z.string(),
+  at: z.string(),
+  state: z.enum(states),
+  why: z.array(z.string()),
+  sources: z.array(z.string()),
+  completedPerSecond: z.number(),
+  deadLettersPerMinute: z.number(),
+  lagMs: z.number(),
+  inFlight: z.number(),
+  executing: z.number(),
+  threads: z.number(),
+  circuitsOpen: z.array(z.string()),
+  adminUrl: z.string().nullable(),
+});
 
 export interface FleetOptions {
   readonly board: PoolBoard;

@@ -6,7 +6,7 @@ import { type Authenticator, type Caller, openToAll, TokenAuthenticator } from "
 import { Pace } from "./pace.ts";
 import { Problem } from "./problem.ts";
 
-export const bodyBytesMax = 64 * 1024;
+export const bodyBytesMax: number = 64 * 1024;
 /** Tokens that one address may get wrong in a minute. */
 const wrongTokensPerMinute = 30;
 

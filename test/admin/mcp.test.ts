@@ -219,7 +219,7 @@ test("the official client finds the issuer from where it connects, also behind a
     const resourceMetadataUrl = extractWWWAuthenticateParams(refused).resourceMetadataUrl;
     assert.equal(resourceMetadataUrl?.origin, new URL(serverUrl).origin);
     for (const given of [{ resourceMetadataUrl }, {}]) {
-      const metadata = await discoverOAuthProtectedResourceMetadata(serverUrl, given as { resourceMetadataUrl?: URL }, fetchFn);
+      const metadata = await discoverOAuthProtectedResourceMetadata(serverUrl, given, fetchFn);
       assert.deepEqual(metadata.authorization_servers, [issuer.issuer]);
       assert.equal((await selectResourceURL(serverUrl, {} as OAuthClientProvider, metadata))?.href, serverUrl);
     }

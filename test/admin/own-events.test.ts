@@ -8,7 +8,7 @@ import { AdminEvents, lettersOf } from "#runtime/cli/admin-events.ts";
 import { Opened, Turns } from "#runtime/cli/admin-places.ts";
 import { composeRunRecords, composeRunStore } from "#runtime/compose/store.ts";
 import { parseConfig } from "#runtime/core/config.ts";
-import type { Delivery, HeaderValue } from "#runtime/core/delivery.ts";
+import type { Delivery } from "#runtime/core/delivery.ts";
 import { eventHeaders } from "#runtime/core/event-headers.ts";
 import { createPayloadHash } from "#runtime/core/payload-hash.ts";
 import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
@@ -33,7 +33,7 @@ function event(eventId: string, tenantId: string, payload: object): object {
 
 function messageOf(eventId: string, tenantId: string, payload: object = {}): Delivery {
   const envelope = event(eventId, tenantId, payload);
-  const headers = eventHeaders(envelope as Parameters<typeof eventHeaders>[0]) as Record<string, HeaderValue>;
+  const headers = eventHeaders(envelope as Parameters<typeof eventHeaders>[0]);
   return deliveryOf({ messageId: eventId, body: Buffer.from(JSON.stringify(envelope)), contentType: "application/json", headers });
 }
 
@@ -135,7 +135,12 @@ test("what failed inside of several that are in use closes all of them; a refusa
       },
     );
   const [queues, records] = [opened("queues"), opened("records")];
-  const fail = (error: Error): Promise<never> => queues.use(() => records.use(() => Promise.reject(error)));
+  const fail = (error: Error): Promise<never> => {
+    const work = async (): Promise<never> => {
+      throw error;
+    };
+    return queues.use(() => records.use(work));
+  };
   await assert.rejects(fail(new Problem("conflict", "as things stand")), problem("conflict"));
   assert.deepEqual(closed, []);
   await assert.rejects(fail(new Error("the broker's connection is gone")), problem("unavailable"));
