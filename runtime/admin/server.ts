@@ -37,6 +37,8 @@ export class AdminServer {
   readonly #options: AdminServerOptions;
   readonly #gate: Gate;
   readonly #changes: Pace;
+  /** They change nothing, and look at as much. */
+  readonly #dryRuns: Pace;
   readonly #server: FastifyInstance;
 
   /** Throws when the document and the operations differ. */
@@ -45,6 +47,7 @@ export class AdminServer {
     this.#options = options;
     this.#gate = new Gate(settings.auth, monotonicMs);
     this.#changes = new Pace(settings.changesPerMinute, monotonicMs);
+    this.#dryRuns = new Pace(settings.changesPerMinute, monotonicMs);
     this.#server = fastify({
       logger: false,
       bodyLimit: bodyBytesMax,
@@ -153,7 +156,7 @@ export class AdminServer {
     const entry = { at: new Date(nowMs()).toISOString(), who, role, operation: route.operationId, reason };
     const isDry = operation.isDry?.(call) === true;
     try {
-      if (!isDry) this.#changes.take(who);
+      (isDry ? this.#dryRuns : this.#changes).take(who);
       refuseRole(call.caller, route.role);
       if (!route.isForTenants) refuseTenants(call.caller, route.operationId);
       route.checkInputs(call.params, call.query);

@@ -64,6 +64,9 @@ async function overStandardStreams(url: string, allowed: Allowed, token: () => s
   process.stdin.destroy();
 }
 
+/** All addresses of this machine: none that agents could be told. */
+const anyAddress: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
+
 interface Door {
   readonly host: string;
   readonly port: number;
@@ -73,6 +76,10 @@ interface Door {
 async function overHttp({ url, auth }: Place, { host, port, publicUrl }: Door, allowed: Allowed): Promise<void> {
   if (auth === undefined && !isLoopback(host))
     throw new ConfigurationError(`--http: expected an address of loopback where the admin server asks for no tokens, found '${host}'; configure 'admin.auth'`);
+  if (auth !== undefined && publicUrl === undefined && anyAddress.has(host))
+    throw new ConfigurationError(
+      `--http: expected --public-url beside '${host}', for agents get their tokens for the address that they connect to, found none`,
+    );
   const door = await openAgentDoor({ url, auth, host, port, publicUrl, allowed, version: ownVersion(), monotonicMs: () => systemClock.monotonicMs() });
   const stopping = new AbortController();
   takeOver({ stop: () => stopping.abort(), say: writeNote });

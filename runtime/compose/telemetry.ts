@@ -128,7 +128,10 @@ export function composeTelemetry(config: Config, directory: string, parts: Repor
     write: log,
     also: exported && ((line) => exported.take([line])),
   });
-  if (parts.isEmbedded !== true) beforeEnd(() => new Promise<void>((resolve) => logger.flush(() => resolve())));
+  if (parts.isEmbedded !== true) {
+    beforeEnd(() => new Promise<void>((resolve) => logger.flush(() => resolve())));
+    if (exported !== undefined) beforeEnd(() => exported.stop());
+  }
   const statistics = new Statistics();
   const summaries = new Summaries();
   const here = teeTelemetry([statistics, summaries, new EventLog(logger, systemClock), ...[metrics, telemetry].filter((one) => one !== undefined)]);

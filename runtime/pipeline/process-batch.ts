@@ -73,6 +73,8 @@ export interface ProcessBatchOptions {
   readonly workerId: string;
   readonly resends: Resends;
   readRoute(delivery: Delivery): RouteResult;
+  /** A probe was not signed with the secret that is known: a store that has lost it has another by now. */
+  secretDoubted(): void;
   /** Answers later for a compressed body, which is decompressed off the loop. */
   readonly hashPayload: HashPayload;
 }
@@ -154,7 +156,7 @@ export class BatchProcessor {
     if (!answer.ok) return this.#refuse(work, answer.invalid);
     work.route = answer.route;
     const { eventType, version } = answer.route;
-    const skill = eventType === probeEventType && !isProbe(this.#secret, work) ? "unknown-type" : skills.find(eventType, version);
+    const skill = eventType === probeEventType && !this.#isOwnProbe(work) ? "unknown-type" : skills.find(eventType, version);
     if (typeof skill === "string") return this.#refuse(work, unroutable(skill, answer.route, skills));
     work.contentEncoding = answer.contentEncoding;
     work.headers = answer.headers;
@@ -164,6 +166,12 @@ export class BatchProcessor {
     const payloadHash = this.#options.hashPayload(delivery.body, answer);
     if (typeof payloadHash === "string") this.#identified(work, skill, payloadHash);
     else payloadHash.then((hash) => this.#unpacked(work, skill, hash)).catch((error: unknown) => this.#options.settler.broken(work, error));
+  }
+
+  #isOwnProbe(work: Work): boolean {
+    const isOwn = isProbe(this.#secret, work);
+    if (!isOwn) this.#options.secretDoubted();
+    return isOwn;
   }
 
   /** The hash of a compressed payload is there; meanwhile the lock may have been lost, or the worker begun to stop. */

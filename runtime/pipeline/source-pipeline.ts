@@ -14,7 +14,7 @@ import type { Work } from "./work.ts";
 
 export interface SourcePipelineOptions
   extends
-    Omit<ProcessBatchOptions, "source" | "settler" | "handOver" | "sessions">,
+    Omit<ProcessBatchOptions, "secretDoubted" | "source" | "settler" | "handOver" | "sessions">,
     Omit<SettlerOptions, "source" | "sagas" | "handOver" | "waitHere" | "ended" | "sessions">,
     Pick<HandOverOptions, "recovery"> {
   /** How many messages may be taken beyond those that are here. */
@@ -26,6 +26,8 @@ export interface SourcePipelineOptions
   ended(work: Work, outcome: FinalOutcome): void;
 }
 
+const secretAgainAfterMs = 10_000;
+
 export class SourcePipeline {
   readonly source: Source;
   readonly settler: Settler;
@@ -36,6 +38,7 @@ export class SourcePipeline {
   readonly #handOver: HandOver;
   /** Undefined where the entity has none. */
   readonly #sessions: Sessions | undefined;
+  #secretAgainMs = 0;
 
   constructor(source: Source, options: SourcePipelineOptions) {
     const handOver = new HandOver({ source, recovery: options.recovery });
@@ -54,7 +57,7 @@ export class SourcePipeline {
     this.#handOver = handOver;
     this.health = new SourceHealth({ ...options, source });
     this.settler = new Settler({ ...options, source, handOver, sagas, waitHere: (work, delayMs) => this.processor.waitHere(work, delayMs) });
-    this.processor = new BatchProcessor({ ...options, source, settler: this.settler, handOver, sessions });
+    this.processor = new BatchProcessor({ ...options, source, settler: this.settler, handOver, sessions, secretDoubted: () => this.#askSecretAgain() });
     this.#sessions = source.sessions && this.#makeSessions(source.sessions);
     this.receiving = this.#makeReceiving();
   }
@@ -66,6 +69,15 @@ export class SourcePipeline {
     this.settler.start(secret);
     this.processor.start(secret);
     return secret;
+  }
+
+  /** Whoever may send can have it doubted: it is asked for now and then alone. */
+  #askSecretAgain(): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (nowMs < this.#secretAgainMs) return;
+    this.#secretAgainMs = nowMs + secretAgainAfterMs;
+    // A store that does not answer is heard of elsewhere.
+    this.start().catch(() => undefined);
   }
 
   /** Undefined where it has none. */

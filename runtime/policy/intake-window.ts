@@ -333,6 +333,8 @@ export class IntakeWindow {
     if (leastMs === Number.POSITIVE_INFINITY) {
       this.#leastClaimMs = claimMs;
       this.#leastSettleMs = settleMs;
+      // So it is sought again soon.
+      this.#leastMs = nowMs - leastAgeMaxMs + doubtedAfterMs;
       return this.#resize(from, nowMs);
     }
     // Farther away than before, the window is sought again; else what made trips long was load, also of the little that was held.

@@ -1,6 +1,8 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import { exportQueueOf, exportsLogs, exportsTraces, protocolOf, samplerOf } from "#runtime/adapters/telemetry/otlp/environment.ts";
+import { LogExport, type LogExportOptions } from "#runtime/adapters/telemetry/logs/exporter.ts";
 import { resourceOf, TraceExport, type TraceExportOptions } from "#runtime/adapters/telemetry/traces/exporter.ts";
 import type { RuntimeEvent } from "#runtime/core/catalogue.ts";
 import type { Span } from "#runtime/core/spans.ts";
@@ -121,4 +123,53 @@ test("what the queue has no room for, and what nobody takes, is counted and repo
   await traces.stop();
   traces.take(spans(1));
   assert.equal(lost.length, 2);
+});
+
+type ExportedLines = Parameters<LogExportOptions["exporter"]["export"]>;
+
+function exportLinesTo(exporter: LogExportOptions["exporter"]): { readonly export: LogExport; readonly clock: ManualClock; readonly lost: RuntimeEvent[] } {
+  const clock = new ManualClock();
+  const lost: RuntimeEvent[] = [];
+  const queue = { queueMax: 8, batchMax: 4, delayMs: 100 };
+  const resource = resourceOf({ "service.name": "holdfast" });
+  return { export: new LogExport({ ...queue, clock: runtimeClock(clock), exporter, resource, version: "1", lost: (event) => lost.push(event) }), clock, lost };
+}
+
+const lineOf = (type: string): string => JSON.stringify({ level: "warn", time: "2026-03-01T12:00:00.000Z", type, msg: type });
+
+test("a line that tells of lost lines is no line that can be lost: what nobody takes is told of once", async () => {
+  const batches: ExportedLines[0][] = [];
+  const refuses = {
+    export(batch: ExportedLines[0], done: ExportedLines[1]): void {
+      batches.push(batch);
+      const result: object = { code: 1, error: new Error("nobody listens") };
+      done(result as Parameters<typeof done>[0]);
+    },
+    shutdown: async (): Promise<void> => undefined,
+  };
+  const { export: lines, clock, lost } = exportLinesTo(refuses);
+  lines.take([lineOf("worker.started")]);
+  await turn();
+  clock.advance(6_000);
+  await turn();
+  clock.advance(6_000);
+  assert.deepEqual(lost, [{ type: "logs.lost", why: "refused", lines: 1, error: "nobody listens" }]);
+  lines.take([lineOf("logs.lost")]);
+  clock.advance(20_000);
+  await turn();
+  assert.deepEqual([batches.length, lost.length], [1, 1]);
+});
+
+test("a collector that takes a batch and never answers, nor lets its connection end, holds a stop no longer than two seconds", async () => {
+  const hangs = { export: (): void => undefined, shutdown: () => new Promise<void>(() => undefined) };
+  const { export: lines, clock, lost } = exportLinesTo(hangs);
+  lines.take([lineOf("one"), lineOf("two"), lineOf("three"), lineOf("four"), lineOf("five")]);
+  let isOver = false;
+  const stopped = lines.stop().then(() => (isOver = true));
+  clock.advance(1_900);
+  await turn();
+  assert.equal(isOver, false);
+  clock.advance(200);
+  await stopped;
+  assert.deepEqual(lost, [{ type: "logs.lost", why: "stop", lines: 1, error: "" }]);
 });

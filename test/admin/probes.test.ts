@@ -244,3 +244,14 @@ test("a subscription is probed through its retry queue, so that no other subscri
   assert.deepEqual(targetOf({ name: "q", queue: "q" }, { throughTopics: true }), { source: "q", entity: "q", asksForSession: false });
   assert.equal(targetOf({ name: "q", queue: "q", sessions: {} as never }, { throughTopics: false }).asksForSession, true);
 });
+
+test("when the store has lost the secret that probes are signed with, the first one is refused and the next ones go the whole way", async () => {
+  const { world, probes, state } = await startScene();
+  Object.assign(world.records, { secret: () => Promise.resolve("another secret") });
+  const first = probes.ask(undefined, "somebody");
+  await world.clock.until("the first one to be refused", () => world.broker.deadLettered.length === 1, 10_000);
+  await world.clock.until("nobody to wait for it", () => state(first)?.state !== "under-way", 20_000);
+  const second = probes.ask(undefined, "somebody");
+  await world.clock.until("the second one to come back", () => state(second)?.state === "completed", 10_000);
+  assert.equal(world.broker.deadLettered.length, 1);
+});

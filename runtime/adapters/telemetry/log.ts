@@ -4,6 +4,7 @@ import type { RuntimeEvent } from "../../core/catalogue.ts";
 import type { Clock } from "../../core/clock.ts";
 import { traceOfMessage } from "../../core/lineage.ts";
 import { shownFields } from "../../core/log-fields.ts";
+import { redact, redactValue } from "../../core/redact.ts";
 import { type TraceParent, traceIdOf } from "../../core/trace-context.ts";
 import type { AboutEvent, AboutMessage, FinalOutcome, SettledRun, Telemetry } from "../../ports/telemetry.ts";
 import { prettyLine } from "./pretty.ts";
@@ -102,9 +103,24 @@ export function createLogger({ level, format, worker, host, write, also }: Logge
   };
   const place = format === "json" ? destination : eyes;
   return pino(
-    { level, base: { worker, host, pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
+    {
+      level,
+      base: { worker, host, pid: process.pid },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: errorOf },
+    },
     also === undefined ? place : { write: (line: string) => (also(line), place.write(line)), flush: (done?: (error?: Error) => void) => place.flush(done) },
   );
+}
+
+const stackMax = 8_000;
+
+/** What others threw may carry requests and addresses. */
+function errorOf(error: unknown): unknown {
+  if (!(error instanceof Error)) return redactValue(error);
+  const { stack, ...told } = pino.stdSerializers.err(error);
+  return { ...(redactValue(told) as object), stack: redact(stack, stackMax) };
 }
 
 export class EventLog implements Telemetry {
@@ -158,6 +174,9 @@ function recurrenceKey(event: RuntimeEvent): string | undefined {
       return `${event.type} ${event.entity} ${causeOf(event.error)}`;
     case "escalation.held-back":
       return `${event.type} ${event.rule}`;
+    case "traces.lost":
+    case "logs.lost":
+      return `${event.type} ${event.why}`;
     case "transport.recovered":
     case "receiver.rebuilt":
     case "connection.rebuilt":

@@ -71,8 +71,9 @@ export async function endedInAnyCase(response: ServerResponse, answered: Promise
   try {
     await answered;
   } catch {
-    if (!response.headersSent) response.writeHead(500, { "content-type": "application/problem+json" });
-    response.end(response.writableEnded ? undefined : JSON.stringify(new Problem("failed", "expected it to be answered, found that it failed").body()));
+    if (response.headersSent) return void response.end();
+    response.writeHead(500, { "content-type": "application/problem+json" });
+    response.end(JSON.stringify(new Problem("failed", "expected it to be answered, found that it failed").body()));
   }
 }
 

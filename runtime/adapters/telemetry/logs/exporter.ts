@@ -55,6 +55,11 @@ export class LogExport extends Batches<string> {
       lost: (why, lines, error) => options.lost({ type: "logs.lost", why, lines, error }),
     });
   }
+
+  /** But for the lines that tell of losses: while nobody takes them, each would be the next loss. */
+  override take(lines: readonly string[]): void {
+    super.take(lines.filter((line) => !line.includes('"type":"logs.lost"')));
+  }
 }
 
 function recordOf(line: string, resource: LogRecord["resource"], scope: LogRecord["instrumentationScope"]): LogRecord {

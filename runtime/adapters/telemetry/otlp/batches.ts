@@ -58,14 +58,14 @@ export class Batches<Item> implements Reporter {
   async stop(): Promise<void> {
     this.#timer?.cancel();
     // A collector that does not answer must not take the time of what is stopped after it.
-    await settledWithin(this.#options.clock, stopMaxMs, this.#exportRest());
+    await settledWithin(this.#options.clock, stopMaxMs, this.#exportAndClose());
     this.giveUp();
-    await this.#options.shutdown();
   }
 
-  async #exportRest(): Promise<void> {
+  async #exportAndClose(): Promise<void> {
     await this.#exporting;
     if (this.#waiting.length > 0) await this.#exportAll();
+    await this.#options.shutdown();
   }
 
   giveUp(): void {
