@@ -110,7 +110,8 @@ export function defaultOrder(skill: string): Omit<RunOrder, "runId"> {
 }
 
 /** Without how long it took. */
-function untimed({ latencyMs: _, ...call }: CallReport): unknown {
+/** Without what differs from time to time, and what a failed run keeps to be gone through again. */
+function untimed({ latencyMs: _, answers: _answers, ...call }: CallReport): unknown {
   return call;
 }
 
