@@ -10,7 +10,7 @@ import { platformEventSchema } from "#runtime/core/platform-catalogue.ts";
 import { eventually } from "../support/eventually.ts";
 import { runCommand } from "../support/holdfast-command.ts";
 import { freePort } from "../support/redis-server.ts";
-import { testOnEach } from "../support/transports.ts";
+import { drillOnEach } from "../support/transports.ts";
 import { runtimeModule, startWorkerBench, type WorkerBench } from "../support/worker-bench.ts";
 
 const { REDIS_URL: _redis, ...env } = process.env;
@@ -86,7 +86,7 @@ function storyOf(events: readonly Received[], eventId: string): string[] {
   return about.map(({ eventType, payload: { code } }) => (typeof code === "string" ? `${eventType} ${code}` : eventType));
 }
 
-testOnEach(
+drillOnEach(
   "failures, retries, fallbacks, compensations, dead letters, resumes, revivals and circuit changes reach the platform with their event's trace",
   async (t, transport) => {
     const entities = { queues: ["input"], topics: [{ name: "system", subscriptions: ["coordinator"] }] };

@@ -6,7 +6,7 @@ import { parseConfig } from "#runtime/core/config.ts";
 import { administrationOf } from "../support/broker-administration.ts";
 import { eventually } from "../support/eventually.ts";
 import { oddNames } from "../support/odd-names.ts";
-import { testOnEach } from "../support/transports.ts";
+import { drillOnEach } from "../support/transports.ts";
 import { runtimeModule, startWorkerBench } from "../support/worker-bench.ts";
 
 const module = (): string => `import { definePlugin, defineSkill } from ${JSON.stringify(runtimeModule)};
@@ -20,7 +20,7 @@ const emitter = defineSkill({
 export default definePlugin({ skills: [emitter] });
 `;
 
-testOnEach("an event is published whatever its type is called; one that never can be ends its message in words, and keeps no other", async (t, transport) => {
+drillOnEach("an event is published whatever its type is called; one that never can be ends its message in words, and keeps no other", async (t, transport) => {
   const bench = await startWorkerBench(t, { entities: { queues: ["input", "constructor", "others", "nowhere"] }, skills: ["toString"], module });
   const byEventType = Object.fromEntries([...oddNames.map((name) => [name, "constructor"]), ["Lost", "nowhere"]]);
   const worker = await bench.startWorker({ transport, publish: { entity: "others", byEventType } });

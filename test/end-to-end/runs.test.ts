@@ -1,6 +1,7 @@
 // Runs as a person meets them: what `holdfast runs` shows of them, while they are on their way and after.
 import { strict as assert } from "node:assert";
 import { after, before, describe, test } from "node:test";
+import { storesTried } from "../support/long.ts";
 import { eventually } from "../support/eventually.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { marks, release, runsScene } from "../support/runs-scene.ts";
@@ -16,7 +17,7 @@ let redis: RedisServer;
 before(async () => void (redis = await startRedis()));
 after(() => redis.stop());
 
-for (const kind of ["sqlite", "redis"] as const) {
+for (const kind of storesTried) {
   describe(`runs on ${kind}`, () => {
     const store = (): unknown => (kind === "sqlite" ? { kind, path: "runs.sqlite" } : { kind, url: redis.url });
 

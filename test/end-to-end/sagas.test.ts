@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Redis } from "ioredis";
+import { storesTried } from "../support/long.ts";
 import { eventually } from "../support/eventually.ts";
 import { startRedis } from "../support/redis-server.ts";
 import { runtimeModule, startWorkerBench } from "../support/worker-bench.ts";
@@ -38,7 +39,7 @@ function ledgerOf(folder: string): string[] {
   return existsSync(file) ? readFileSync(file, "utf8").trimEnd().split("\n") : [];
 }
 
-for (const kind of ["sqlite", "redis"] as const) {
+for (const kind of storesTried) {
   test(`workers killed in each compensation leave a run that is undone in reverse, each step under one key, with records in ${kind}`, async (t) => {
     const bench = await startWorkerBench(t, { entities: { queues: [{ name: "input", lockDurationMs: 3_000 }] }, skills: ["trip"], module });
     let store: unknown = { kind: "sqlite", path: "runs.sqlite" };

@@ -15,7 +15,7 @@ import { eventually } from "../support/eventually.ts";
 import { startCommand } from "../support/holdfast-command.ts";
 import { isLong } from "../support/long.ts";
 import { SkewedClock } from "../support/skewed-clock.ts";
-import { testOnEach } from "../support/transports.ts";
+import { drillOnEach } from "../support/transports.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const { REDIS_URL: _redis, ...env } = process.env;
@@ -69,7 +69,7 @@ function eventOf(index: number): OutgoingMessage {
   return { messageId: eventId, contentType: "application/json", headers: eventHeaders(envelope), body: Buffer.from(JSON.stringify(envelope)) };
 }
 
-testOnEach("with a clock an hour wrong, retries come on time and no lock is lost", async (t, transport) => {
+drillOnEach("with a clock an hour wrong, retries come on time and no lock is lost", async (t, transport) => {
   const isAhead = transport === "amqp";
   await retryAll(t, transport, isAhead ? -hourMs : hourMs);
   if (isLong) await retryAll(t, transport, isAhead ? hourMs : -hourMs);

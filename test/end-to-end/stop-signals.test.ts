@@ -11,7 +11,7 @@ import { type Broker, startBroker } from "#load/broker/broker.ts";
 import { eventually, within } from "../support/eventually.ts";
 import { type CommandResult, runCommand, startCommand } from "../support/holdfast-command.ts";
 import { isLong } from "../support/long.ts";
-import { testOnEach } from "../support/transports.ts";
+import { drillOnEach, testOnEach } from "../support/transports.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const { REDIS_URL: _redis, npm_lifecycle_script: _script, ...withoutRedis } = process.env;
@@ -144,7 +144,7 @@ async function startSilence(t: TestContext): Promise<Silence> {
   return { port: (server.address() as AddressInfo).port, nextConnection: () => once(server, "connection") };
 }
 
-testOnEach("a worker that is stopped at any moment of its start ends with 0, within the budget", async (t, transport) => {
+drillOnEach("a worker that is stopped at any moment of its start ends with 0, within the budget", async (t, transport) => {
   const { worker } = await startBench(t);
   const file = worker("", { transport });
   await sweep(t, ["start", "-c", file], (life) => life.says("worker.started"), isLong ? 20 : 5);

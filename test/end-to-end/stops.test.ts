@@ -12,7 +12,7 @@ import type { TransportKind } from "#runtime/core/config.ts";
 import { eventually } from "../support/eventually.ts";
 import { runCommand, startCommand } from "../support/holdfast-command.ts";
 import { isLong } from "../support/long.ts";
-import { testOnEach } from "../support/transports.ts";
+import { drillOnEach } from "../support/transports.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const { REDIS_URL: _redis, ...env } = process.env;
@@ -80,7 +80,7 @@ export default definePlugin({ skills: [caller], dependencies: [slow] });
   return file;
 }
 
-testOnEach(
+drillOnEach(
   `${stopsCount} stops before a slow dependency dead-letter none of forty messages, and count no delivery for what never began`,
   async (t, transport) => {
     const folder = mkdtempSync(join(tmpdir(), "holdfast-stops-"));
