@@ -2,6 +2,7 @@
 import { enableCompileCache } from "node:module";
 import { hearStopSignals } from "#runtime/cli/stop-signals.ts";
 import { exitCodes } from "#runtime/cli/exit-codes.ts";
+import { stubsVariable } from "./stubs-variable.ts";
 
 hearStopSignals("stay");
 // A thread asks for it as well; what was compiled for the code before is taken from there.
@@ -16,7 +17,9 @@ const [{ start }, { HoldfastError, messageOf }, { endProcess }] = await Promise.
   import("#runtime/admin/server.ts"),
 ]);
 process.send?.({ type: "warm" });
-await new Promise((resolve) => process.once("message", resolve));
+const { stubs } = await new Promise<{ readonly stubs: unknown }>((resolve) => process.once("message", resolve));
+// Its threads, which import the plugins, have a copy of the environment.
+process.env[stubsVariable] = JSON.stringify(stubs);
 try {
   await start({ config });
 } catch (error) {

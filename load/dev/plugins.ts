@@ -65,6 +65,12 @@ function configOf(broker: Broker, places: readonly PluginPlace[], folder: string
   };
 }
 
+/** By the URL of a plugin's entry, that of its file of stubs, or nothing. */
+function stubsOf(plugins: readonly string[]): Readonly<Record<string, string>> {
+  const stubs = plugins.map(placeOf).map(({ entry, stubs: file }) => [pathToFileURL(entry).href, file === undefined ? "" : pathToFileURL(file).href]);
+  return Object.fromEntries(stubs) as Record<string, string>;
+}
+
 /** The worker that is at work, and the one that is to follow. */
 class Reloading {
   readonly #config: string;
@@ -74,51 +80,65 @@ class Reloading {
   #next: WarmWorker;
   #isAtIt = false;
   #isAskedAgain = false;
+  #isStopped = false;
 
   constructor(config: string, plugins: readonly string[]) {
     this.#config = config;
     this.#plugins = plugins;
-    this.#next = this.#warmUp();
+    this.#next = new WarmWorker(config);
   }
 
-  #warmUp(): WarmWorker {
-    const stubs = this.#plugins
-      .map(placeOf)
-      .map((place) => [pathToFileURL(place.entry).href, place.stubs === undefined ? "" : pathToFileURL(place.stubs).href]);
-    return new WarmWorker(this.#config, Object.fromEntries(stubs) as Record<string, string>);
+  /** One that is forked once all is being stopped would be left behind. */
+  #warmUp(): void {
+    if (!this.#isStopped) this.#next = new WarmWorker(this.#config);
   }
 
   /** Rejects where the first one does not start. */
   async begin(): Promise<void> {
-    say(`live page ${(await this.#next.begin()) ?? "none"}`);
+    say(`live page ${(await this.#next.begin(stubsOf(this.#plugins))) ?? "none"}`);
     this.#current = this.#next;
-    this.#next = this.#warmUp();
+    this.#warmUp();
   }
 
-  /** The code as it is now takes over; where it cannot, the code before goes on. */
+  /** The code as it is now takes over; where it cannot, the code before goes on. Never rejects. */
   async again(): Promise<void> {
     if (this.#isAtIt) {
       this.#isAskedAgain = true;
       return;
     }
     this.#isAtIt = true;
+    try {
+      do {
+        this.#isAskedAgain = false;
+        await this.#reload();
+      } while (this.#isAskedAgain && !this.#isStopped);
+    } finally {
+      this.#isAtIt = false;
+    }
+  }
+
+  async #reload(): Promise<void> {
     const savedMs = performance.now();
+    let stubs: Readonly<Record<string, string>>;
+    try {
+      stubs = stubsOf(this.#plugins);
+    } catch (error) {
+      // The worker that waits has not begun: it serves for the next save.
+      say(`${messageOf(error, 600)}; the code before goes on, until the next save`);
+      return;
+    }
     const next = this.#next;
     try {
-      const page = await next.begin();
+      const page = await next.begin(stubs);
       const before = this.#current;
       this.#current = next;
       say(`reloaded in ${Math.round(performance.now() - savedMs)} ms; live page ${page ?? "none"}`);
       if (before !== undefined) this.#end(before);
     } catch {
       await next.stop();
-      say("what was saved does not start, as said above; the code before goes on");
+      if (!this.#isStopped) say("what was saved does not start, as said above; the code before goes on");
     }
-    this.#next = this.#warmUp();
-    this.#isAtIt = false;
-    if (!this.#isAskedAgain) return;
-    this.#isAskedAgain = false;
-    await this.again();
+    this.#warmUp();
   }
 
   #end(worker: WarmWorker): void {
@@ -127,6 +147,7 @@ class Reloading {
   }
 
   async stop(): Promise<void> {
+    this.#isStopped = true;
     await Promise.all([this.#current?.stop(), this.#next.stop(), ...this.#ending]);
   }
 }

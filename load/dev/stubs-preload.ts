@@ -7,7 +7,16 @@ import { extname } from "node:path";
 import { stubsVariable } from "./stubs-variable.ts";
 
 const original = "holdfast-original";
-const stubsByEntry = new Map(Object.entries(JSON.parse(process.env[stubsVariable] ?? "{}") as Readonly<Record<string, string>>));
+let stubsByEntry: ReadonlyMap<string, string> | undefined;
+
+/** A worker that waits learns of them when it begins. */
+function stubsFor(url: string): string | undefined {
+  const said = process.env[stubsVariable];
+  if (said === undefined) return undefined;
+  stubsByEntry ??= new Map(Object.entries(JSON.parse(said) as Readonly<Record<string, string>>));
+  return stubsByEntry.get(url);
+}
+
 const runtime = (name: string): string => JSON.stringify(new URL(`../../runtime/testing/${name}${extname(import.meta.filename)}`, import.meta.url).href);
 
 function sourceFor(entry: string, stubs: string): string {
@@ -24,7 +33,7 @@ export default withStubs(plugin, checkStubs(${JSON.stringify(stubs)}, stubs));
 
 registerHooks({
   load(url, context, next) {
-    const stubs = stubsByEntry.get(url);
+    const stubs = stubsFor(url);
     if (stubs === undefined) return next(url, context);
     return { format: "module", shortCircuit: true, source: sourceFor(url, stubs) };
   },

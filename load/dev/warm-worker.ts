@@ -3,7 +3,6 @@ import { type ChildProcess, fork } from "node:child_process";
 import { extname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { HoldfastError } from "#runtime/core/errors.ts";
-import { stubsVariable } from "./stubs-variable.ts";
 
 const extension = extname(import.meta.filename);
 
@@ -18,15 +17,14 @@ export class WarmWorker {
   readonly #warm: Promise<void>;
   readonly #ready = Promise.withResolvers<string | undefined>();
 
-  /** `stubs`: by the URL of a plugin's entry, that of its file of stubs. */
-  constructor(config: string, stubs: Readonly<Record<string, string>>) {
+  constructor(config: string) {
     const preload = pathToFileURL(join(import.meta.dirname, `stubs-preload${extension}`)).href;
     const options = `${process.env["NODE_OPTIONS"] ?? ""} --import=${preload}`.trim();
     // A group of its own: a terminal's Ctrl-C is for the parent alone.
     this.#child = fork(join(import.meta.dirname, `plugin-worker${extension}`), [config], {
       stdio: ["ignore", "inherit", "inherit", "ipc"],
       detached: true,
-      env: { ...process.env, NODE_OPTIONS: options, [stubsVariable]: JSON.stringify(stubs) },
+      env: { ...process.env, NODE_OPTIONS: options },
     });
     const warm = Promise.withResolvers<void>();
     this.#warm = warm.promise;
@@ -44,10 +42,15 @@ export class WarmWorker {
     for (const promise of [this.#warm, this.#ready.promise]) promise.catch(() => undefined);
   }
 
-  /** Begins with the code as it is now; resolves with the address of its page once it receives. */
-  async begin(): Promise<string | undefined> {
+  /**
+   * Begins with the code as it is now; resolves with the address of its page once it receives.
+   *
+   * @param stubs by the URL of a plugin's entry, that of its file of stubs, or nothing
+   */
+  async begin(stubs: Readonly<Record<string, string>>): Promise<string | undefined> {
     await this.#warm;
-    this.#child.send({ type: "begin" });
+    // One that is ending has no channel; its end is what is heard then.
+    this.#child.send({ type: "begin", stubs }, () => undefined);
     return this.#ready.promise;
   }
 

@@ -6,7 +6,9 @@ import { exitCodes } from "./exit-codes.ts";
 export function addDebugCommand(program: Command): void {
   program
     .command("debug")
-    .description("go through a recorded run again on this machine: its steps and calls answer as they did, and nothing outside is asked")
+    .description(
+      "go through a recorded run again on this machine: its steps and calls answer as they did, and connections, datagrams, child processes and threads of its own are refused",
+    )
     .argument("<what>", "an event id, a dead letter's sequence number, a group of dead letters, or a file: a line of dlq export, or an event as JSON")
     .option("-c, --config <file>", "configuration file; gives plugins, broker, sources and store")
     .option("--source <name>", "look in this source alone; needed for a file where there are several")

@@ -154,7 +154,7 @@ export function describeAccount(account: Account): string {
     `now         ${now === undefined ? outcome : `${outcome}: ${describeFailure(now)}`}`,
     ...frameOf(account),
     verdicts[account.comparison](account),
-    "nothing outside was asked, and nothing was changed",
+    "no connection, datagram, child process or thread of the skill's own left this process; store and queues were not changed",
   ];
   return `${lines.join("\n")}\n`;
 }

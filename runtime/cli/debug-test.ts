@@ -1,6 +1,6 @@
 /** `holdfast debug --to-test`: the run as a test of the kit. */
 import { existsSync } from "node:fs";
-import { basename, dirname, join, relative, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { HoldfastError } from "../core/errors.ts";
 import type { EventEnvelope } from "../core/event-envelope.ts";
@@ -22,19 +22,21 @@ import { runnerOf } from "./new-skill.ts";
 import { type Exported, type RecordedTest, recordedTest } from "./scaffold/recorded-test.ts";
 
 /** What the test holds, clean of what is nobody's business. */
-interface Written extends Pick<RecordedTest, "done" | "message"> {
+interface Written extends Pick<RecordedTest, "done" | "message" | "session"> {
   readonly event: EventEnvelope;
   readonly answers: readonly CallAnswer[];
   readonly redacted: readonly string[];
+  /** The same for what is said of the run. */
+  readonly clean: <Value>(value: Value) => Value;
 }
 
 /** Answers what was written where, and what to know of it. */
 export async function writeTest(one: Case, account: Account, { toTest, keepPayload = false, stubs }: DebugOptions): Promise<string> {
   const { plugin } = one;
-  const file = typeof toTest === "string" ? resolve(toTest) : join(plugin.folder, `${nameOf(account.eventId)}.test${extensionOf(plugin.entry)}`);
+  const file = typeof toTest === "string" ? resolve(toTest) : join(plugin.folder, `${nameOf(account.eventId)}.test.ts`);
   const written = writtenOf(one, keepPayload);
   const told = plugin.settings === undefined ? [] : ["The plugin has settings: give the test some, settings: provide(…)."];
-  const notes = [...told, ...(await notesOf(one, account, written)), ...account.refused.map((why) => `Not on record: ${why}`)];
+  const notes = [...told, ...(await notesOf(one, account, written)), ...written.clean(account.refused).map((why) => `Not on record: ${why}`)];
   const exported = await exportsOf(one);
   const stubsOf = one.skill.uses.flatMap((dependency) => {
     const answers = written.answers.filter((answer) => answer.dependency === dependency.name);
@@ -49,9 +51,8 @@ export async function writeTest(one: Case, account: Account, { toTest, keepPaylo
     runner: runnerOf(projectOf(dirname(file))),
     module: from(fileURLToPath(plugin.entry)),
     eventId: account.eventId,
-    failure: account.now === undefined ? account.outcome : `${account.now.code}: ${account.now.description}`,
+    failure: account.now === undefined ? account.outcome : `${account.now.code}: ${written.clean(account.now.description)}`,
     skill: exported(one.skill),
-    session: one.session,
     stubs: stubsOf,
     stubsFile: stubs === undefined ? undefined : from(resolve(stubs)),
     notes,
@@ -64,10 +65,6 @@ function nameOf(eventId: string): string {
   return eventId.replaceAll(/[^A-Za-z0-9._-]+/g, "-").slice(0, 100) || "event";
 }
 
-function extensionOf(entry: string): string {
-  return /\.[mc]?[jt]s$/.exec(basename(entry))?.[0] ?? ".ts";
-}
-
 /** The nearest folder upwards that is a project; the one at hand where there is none. */
 function projectOf(folder: string): string {
   for (let at = folder; ; at = dirname(at)) {
@@ -76,7 +73,7 @@ function projectOf(folder: string): string {
   }
 }
 
-function writtenOf({ skill, run, surroundings, answers }: Case, keepsPayload: boolean): Written {
+function writtenOf({ skill, run, surroundings, answers, session }: Case, keepsPayload: boolean): Written {
   const message = asSent(run.message);
   const routed = routeOfMessage(message, surroundings);
   const event = routed.ok ? decodeEvent({ ...routed, body: message.body, enqueuedAtMs: Date.now() }, surroundings.limits) : routed;
@@ -91,9 +88,11 @@ function writtenOf({ skill, run, surroundings, answers }: Case, keepsPayload: bo
   const results = resultsOf(run);
   return {
     event: { ...event.value, payload },
-    message: messageOfTest(event.value, message),
     done: run.steps.map(({ name, kind, state }): DoneBefore => ({ name, kind, ...(state === "intent" ? { state } : { result: clean(results.get(name)) }) })),
     answers: answers.map((answer) => ({ ...answer, came: clean(answer.came) })),
+    message: clean(messageOfTest(event.value, message)),
+    session: clean(session),
+    clean,
     redacted: redaction.places,
   };
 }
@@ -111,12 +110,12 @@ function messageOfTest(event: EventEnvelope, { replyTo, replyToSessionId, header
 }
 
 /** Goes through what was written, and says where that comes to something else than the run itself. */
-async function notesOf(one: Case, account: Account, { event, done, answers, redacted }: Written): Promise<readonly string[]> {
+async function notesOf(one: Case, account: Account, { event, done, answers, session, redacted }: Written): Promise<readonly string[]> {
   if (redacted.length === 0) return [];
   const steps = done.map(({ name, kind = "keyed", state, result }) =>
     state === "intent" ? encodeIntent(name, kind) : encodeStep(name, kind, { result, emitted: [], quality: "full" }),
   );
-  const again = { ...one, answers, run: { ...one.run, message: eventMessage(event), steps, payloadHash: undefined } };
+  const again = { ...one, answers, session, run: { ...one.run, message: eventMessage(event), steps, payloadHash: undefined } };
   const clean = accountOf(again, await rerun(again), []);
   const what = `Redacted: ${redacted.join(", ")}.`;
   const isSame = clean.outcome === account.outcome && clean.now?.code === account.now?.code && clean.now?.at === account.now?.at;

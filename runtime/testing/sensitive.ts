@@ -69,8 +69,12 @@ function schemasOfItem(parts: readonly Schema[], index: number): readonly unknow
 export class Redaction {
   /** Where, such as `card.number`. */
   readonly places: string[] = [];
-  /** Texts that were redacted, to find them again elsewhere. */
+  /** Texts that were redacted, to find them again elsewhere, also as JSON has them. */
   readonly #texts = new Map<string, string>();
+  /** Numbers as well, by their digits. */
+  readonly #numbers = new Map<string, number | bigint>();
+  /** The longest first: of two that begin alike, the shorter would leave the rest of the longer. Made when it is first needed. */
+  #longestFirst: readonly (readonly [RegExp | string, string])[] | undefined;
   readonly #root: Schema;
 
   constructor(schema: PayloadSchema<unknown> | undefined) {
@@ -83,17 +87,36 @@ export class Redaction {
     return this.#part(value, [this.#root], "", false);
   }
 
-  /** What a service answered, or a step has left: what the payload held is redacted there as well. */
+  /** What a service answered, a step has left, or a message says: what the payload held is redacted there as well. */
   elsewhere(value: unknown): unknown {
     if (typeof value === "string") return this.#textElsewhere(value);
+    if (typeof value === "number" || typeof value === "bigint") return this.#numbers.get(String(value)) ?? value;
     if (Array.isArray(value)) return value.map((item) => this.elsewhere(item));
+    if (value instanceof Set) return new Set(Array.from(value as ReadonlySet<unknown>, (item) => this.elsewhere(item)));
+    if (value instanceof Map)
+      return new Map(Array.from(value as ReadonlyMap<unknown, unknown>, ([key, item]) => [this.elsewhere(key), this.#fieldElsewhere(key, item)]));
     if (!isPlain(value)) return value;
-    return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, isSecretName(name) ? this.#leaf(field, name) : this.elsewhere(field)]));
+    return Object.fromEntries(Object.entries(value).map(([name, field]) => [this.#textElsewhere(name), this.#fieldElsewhere(name, field)]));
+  }
+
+  #fieldElsewhere(name: unknown, field: unknown): unknown {
+    if (typeof name === "string" && isSecretName(name)) return this.#part(field, [], name, true);
+    // Of an answer over HTTP: what comes of it hangs on it, and it says nothing of anybody.
+    return name === "status" && typeof field === "number" ? field : this.elsewhere(field);
   }
 
   #textElsewhere(text: string): string {
+    this.#longestFirst ??= [
+      ...Array.from(this.#texts, ([secret, shown]): [string, string] => [secret, shown]),
+      ...Array.from(this.#numbers, ([digits, shown]): [string, string, RegExp] => [digits, String(shown), numberIn(digits)]),
+    ]
+      .toSorted(([one], [other]) => other.length - one.length)
+      .map(([secret, shown, pattern]) => [pattern ?? secret, shown]);
     let clean = text;
-    for (const [secret, shown] of this.#texts) if (secret.length > 2) clean = clean.replaceAll(secret, shown);
+    for (const [secret, shown] of this.#longestFirst) {
+      clean = clean.replaceAll(secret, () => shown);
+      if (typeof secret === "string") clean = withoutBeginnings(clean, secret, shown);
+    }
     return redact(clean);
   }
 
@@ -116,9 +139,41 @@ export class Redaction {
   #leaf(value: unknown, place: string): unknown {
     const instead = sameShape(value);
     if (instead !== value) this.places.push(place);
-    if (typeof value === "string" && typeof instead === "string") this.#texts.set(value, instead);
+    this.#remember(value, instead);
     return instead;
   }
+
+  #remember(value: unknown, instead: unknown): void {
+    if (String(value).length < rememberedMin) return;
+    if (typeof value === "string" && typeof instead === "string") {
+      this.#texts.set(value, instead);
+      this.#texts.set(JSON.stringify(value).slice(1, -1), JSON.stringify(instead).slice(1, -1));
+    } else if (typeof instead === "number" || typeof instead === "bigint") this.#numbers.set(String(value), instead);
+    else return;
+    this.#longestFirst = undefined;
+  }
+}
+
+/** What is shorter is found everywhere. */
+const rememberedMin = 3;
+
+/** Not within a longer number or a word. */
+function numberIn(digits: string): RegExp {
+  return new RegExp(String.raw`(?<![\w.])${digits.replaceAll(/[.+]/g, String.raw`\$&`)}(?!\w|\.\d)`, "g");
+}
+
+/** Texts are cut where they are long, and so is what they quote last. */
+function withoutBeginnings(text: string, secret: string, shown: string): string {
+  let clean = text;
+  for (let at = clean.indexOf("…"); at >= 0; at = clean.indexOf("…", at + 1)) {
+    let length = Math.min(secret.length - 1, at);
+    while (length >= rememberedMin && !clean.startsWith(secret.slice(0, length), at - length)) length -= 1;
+    if (length < rememberedMin) continue;
+    const instead = shown.slice(0, length);
+    clean = clean.slice(0, at - length) + instead + clean.slice(at);
+    at += instead.length - length;
+  }
+  return clean;
 }
 
 function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {
@@ -140,6 +195,8 @@ export function sameShape(value: unknown): unknown {
   if (ArrayBuffer.isView(value)) return new Uint8Array(value.byteLength);
   if (value instanceof Date) return new Date(0);
   if (Array.isArray(value)) return value.map(sameShape);
+  if (value instanceof Set) return new Set(Array.from(value as ReadonlySet<unknown>, sameShape));
+  if (value instanceof Map) return new Map(Array.from(value as ReadonlyMap<unknown, unknown>, ([key, item]) => [sameShape(key), sameShape(item)]));
   if (isPlain(value)) return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, sameShape(field)]));
   if (typeof value !== "string") return value;
   if (uuid.test(value)) return "00000000-0000-4000-8000-000000000000";

@@ -527,6 +527,31 @@ export function runStoreContract(name: string, makeHarness: () => Promise<RunSto
         );
         assert.deepEqual((await other.read("b"))?.setbacks, []);
       });
+
+      test("keeps answers of calls of the last claim that has some, whatever texts are beside them", async () => {
+        const plain = {
+          kind: "given-up",
+          why: "",
+          description: ',"answers":{}',
+          delayMs: 0,
+          worker: "w",
+          waitedMs: 0,
+          waitedFor: "",
+          renewals: 0,
+          calls: [],
+        } as const;
+        const given = [{ bank: "AAEC" }, undefined, { bank: "Aw==", mailer: "BA==" }, undefined];
+        for (const [attempt, answers] of given.entries()) {
+          const { epoch } = await acquire(store, claimOf("a"));
+          const setback = encodeSetback({ ...plain, attempt, ...(answers === undefined ? {} : { answers }) });
+          await store.fail([{ eventId: "a", epoch, state: "waiting", reason: "HTTP_503", failures: 1, losses: 0, setback }]);
+        }
+        const setbacks = (await other.read("a"))?.setbacks ?? [];
+        assert.deepEqual(
+          setbacks.map(({ attempt, description, answers }) => [attempt, description, answers]),
+          [0, 1, 2, 3].map((attempt) => [attempt, plain.description, attempt === 2 ? given[2] : undefined]),
+        );
+      });
     });
 
     revivalContract(() => ({ harness, store, other }));

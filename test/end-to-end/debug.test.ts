@@ -107,6 +107,20 @@ export default [stub(stock, { body: { id: "hold-2" } }), stub(bank, ({ request }
   const outside = await runCommand(["debug", "order-1", "-c", config]);
   assert.equal(outside.code, 1, outside.stdout);
   assert.match(outside.stdout, /stopped: a connection to 127\.0\.0\.1:59999 was refused before it left/);
+
+  // What the payload holds is in no test, whatever says it: a failure's message, or a request that was refused.
+  const sayings = [
+    ["return body.receipt.id;", "throw new Error('declined ' + context.event.payload.card.number + body.state);", "order-1", /: declined 0{16}/],
+    ["body: { order }", "body: { order, card: context.event.payload.card }", letters, /Not on record: .*"holder":"Xxx Xxxxxxxx"/],
+  ] as const;
+  for (const [index, [from, to, of, shown]] of sayings.entries()) {
+    writeFileSync(join(folder, "plugins/charge/index.ts"), skillSource.replace(from, to));
+    const file = join(folder, `said-${index}.test.ts`);
+    await runCommand(["debug", of, "-c", config, "--to-test", file]);
+    const text = readFileSync(file, "utf8");
+    assert.match(text, shown);
+    assert.doesNotMatch(text, /Lovelace|4111/);
+  }
 });
 
 interface Frontend {

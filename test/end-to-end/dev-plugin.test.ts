@@ -1,6 +1,6 @@
 // An author at work: `holdfast dev --plugin`, with stand-ins, examples and saved changes.
 import { strict as assert } from "node:assert";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { eventually } from "../support/eventually.ts";
@@ -80,6 +80,18 @@ longTest("a plugin runs with its stubs and examples; what is saved is at work so
   await heard(/reloaded in \d+ ms/, 2);
   await send("Greeted");
   await heard("ciao mail-1");
+
+  const manifest = readFileSync(join(plugin, "holdfast.plugin.json"), "utf8");
+  writeFileSync(join(plugin, "holdfast.plugin.json"), "{");
+  await heard("until the next save");
+  await send("Greeted");
+  await heard("ciao mail-2");
+  rmSync(join(plugin, "stubs.ts"));
+  writeFileSync(join(plugin, "holdfast.plugin.json"), manifest);
+  writeFileSync(entry, source("hej"));
+  await heard(/reloaded in \d+ ms/, 3);
+  await send("Greeted");
+  await heard("expected a stub of 'mailer'");
 
   const unknown = await runCommand(["send", "-c", ".holdfast/dev.config.json", "--example", "greeted"], process.env, folder);
   assert.match(unknown.stderr, /--example: expected one of Greeted, slow in .*, found 'greeted'; did you mean 'Greeted'/);

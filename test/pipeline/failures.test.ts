@@ -281,3 +281,19 @@ describe("a failing run", () => {
     assert.deepEqual(world.statesOf("a"), ["completed"]);
   });
 });
+
+test("a run that is given up leaves what its calls were answered, up to 16 KiB of all dependencies, and one that is retried nothing", async () => {
+  const world = new World();
+  const { executor } = await world.start();
+  executor.script = (run) => {
+    for (const [dependency, bytes] of Object.entries({ bank: 8_000, stock: 8_000, mailer: 8_000, ledger: 100 }))
+      run.calls.push({ dependency, result: "succeeded", answers: new Uint8Array(bytes) });
+    return failedAnswer("EFAILED", {}, run.order.route.eventId === "retried");
+  };
+  world.send("given-up", "retried");
+  await world.clock.advance(1_000);
+  const kept = async (eventId: string): Promise<unknown> =>
+    (await world.record(eventId)).setbacks.map(({ kind, answers = {} }) => [kind, Object.keys(answers)]);
+  assert.deepEqual(await kept("given-up"), [["given-up", ["bank", "stock", "ledger"]]]);
+  assert.deepEqual(await kept("retried"), [["failed", []]]);
+});

@@ -53,3 +53,22 @@ test("of a validator that does not say what it marks, everything counts as marke
   const validator = { "~standard": { version: 1 as const, vendor: "own", validate: (value: unknown) => ({ value }) } };
   assert.deepEqual(new Redaction(validator).payload({ id: "c-1", count: 20 }), { id: "x-0", count: 11 });
 });
+
+test("what the payload held is found again in texts, numbers, keys, maps and sets, the longest first, and where a text is cut", () => {
+  const marked = { "x-sensitive": true };
+  const redaction = new Redaction({ type: "object", properties: { name: marked, whole: marked, salary: marked, account: marked, quoted: marked } });
+  redaction.payload({ name: "Ada", whole: "Ada Lovelace", salary: 52_750, account: 12_345_678_901_234_567_890n, quoted: 'the "Duke"' });
+  const elsewhere: readonly (readonly [unknown, unknown])[] = [
+    ["Ada Lovelace and Ada", "Xxx Xxxxxxxx and Xxx"],
+    ['asks {"salary":52750,"id":152750}', 'asks {"salary":11111,"id":152750}'],
+    [
+      { "of Ada": 52_750, status: 200 },
+      { "of Xxx": 11_111, status: 200 },
+    ],
+    [new Map<unknown, unknown>([["Ada", new Set([52_750, "Ada"])]]), new Map([["Xxx", new Set([11_111, "Xxx"])]])],
+    [12_345_678_901_234_567_890n, 11_111_111_111_111_111_111n],
+    [JSON.stringify({ by: 'the "Duke"' }), JSON.stringify({ by: 'xxx "Xxxx"' })],
+    ["it asks Ada Lovel… and ends", "it asks Xxx Xxxxx… and ends"],
+  ];
+  for (const [given, shown] of elsewhere) assert.deepEqual(redaction.elsewhere(given), shown);
+});

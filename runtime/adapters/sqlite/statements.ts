@@ -174,10 +174,13 @@ function prepareHistory(database: DatabaseSync): Pick<Statements, "reviveRun" | 
 
 function prepareSetbacks(database: DatabaseSync): Pick<Statements, "addSetback" | "setbacksOf"> {
   const add = database.prepare("INSERT INTO setbacks (run, setback) VALUES (?, ?)");
+  const forget = database.prepare("UPDATE setbacks SET setback = json_remove(setback, '$.answers') WHERE run = ? AND instr(setback, ',\"answers\":{') > 0");
   const trim = database.prepare("DELETE FROM setbacks WHERE run = ? AND id <= (SELECT id FROM setbacks WHERE run = ? ORDER BY id DESC LIMIT 1 OFFSET ?)");
   const all = database.prepare("SELECT setback FROM setbacks WHERE run = ? ORDER BY id");
   return {
     addSetback(run, setback) {
+      // Of those with answers of calls a record keeps the last one's.
+      if (setback.includes(',"answers":{')) forget.run(run);
       add.run(run, setback);
       trim.run(run, run, setbacksMax);
     },

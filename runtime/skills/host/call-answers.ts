@@ -4,6 +4,7 @@
  */
 import { Packr } from "msgpackr";
 import { messageOf } from "../../core/errors.ts";
+import { isSecretName, redact } from "../../core/redact.ts";
 import { PermanentError, type SkillError, TransientError } from "../author/errors.ts";
 import { checkData } from "./plain-data.ts";
 
@@ -39,7 +40,7 @@ type Packed = readonly [step: string | undefined, number: number, isFailure: boo
 function failureOf(error: SkillError): CallFailure {
   const { code, message, retryable, definite, status } = error;
   const retryAfterMs = error instanceof TransientError ? error.retryAfterMs : undefined;
-  return { code, message: messageOf(message), retryable, definite, status, retryAfterMs };
+  return { code, message: redact(messageOf(message)), retryable, definite, status, retryAfterMs };
 }
 
 /** The error that a call failed with, as far as it was kept. */
@@ -57,11 +58,12 @@ interface Kept {
   readonly error: SkillError | undefined;
 }
 
-/** Of one execution. Holds what the skill holds anyhow, and makes something of it only once it has failed. */
+/** Of one execution. Holds small answers alone, so that a run holds no memory for them that counts, and makes something of them only once it has failed. */
 export class CallAnswers {
   #kept: Kept[] = [];
 
   add(dependency: string, step: string | undefined, number: number, response: unknown, error?: SkillError): void {
+    if (error === undefined && !isSmall(response)) return;
     if (this.#kept.length === answersMax) this.#kept.shift();
     this.#kept.push({ dependency, step, number, response, error });
   }
@@ -86,11 +88,69 @@ export class CallAnswers {
   }
 }
 
+/** What a value takes beside its text, about; with it the look at a value ends after some hundred parts, whatever the value. */
+const partBytes = 16;
+
+/** Whether an answer is worth holding, as far as a short look tells. */
+function isSmall(answer: unknown): boolean {
+  try {
+    return announcedBytes(answer) <= answerBytesMax && bytesLeft(answer, answerBytesMax) >= 0;
+  } catch {
+    // A getter or a proxy of an author's own client: the call has its answer all the same.
+    return false;
+  }
+}
+
+/** Of a response over HTTP that says how long its body is. */
+function announcedBytes(answer: unknown): number {
+  if (typeof answer !== "object" || answer === null) return 0;
+  const { headers } = answer as { readonly headers?: unknown };
+  if (typeof headers !== "object" || headers === null) return 0;
+  const said = Number((headers as Readonly<Record<string, unknown>>)["content-length"] ?? 0);
+  return Number.isNaN(said) ? 0 : said;
+}
+
+/** Of `left`, after this value; below zero where it is larger, or cannot be looked at. */
+function bytesLeft(value: unknown, left: number): number {
+  if (typeof value === "string") return left - value.length;
+  if (typeof value !== "object" || value === null) return left - partBytes;
+  if (ArrayBuffer.isView(value)) return left - value.byteLength;
+  if (value instanceof Map || value instanceof Set) return left - value.size * partBytes;
+  let rest = left - partBytes;
+  if (Array.isArray(value)) {
+    for (let at = 0; at < value.length && rest >= 0; at += 1) rest = bytesLeft(value[at], rest);
+    return rest;
+  }
+  for (const name in value) {
+    if (rest < 0) return rest;
+    rest = bytesLeft((value as Readonly<Record<string, unknown>>)[name], rest - name.length);
+  }
+  return rest;
+}
+
+const masked = "[redacted]";
+/** Beside those whose names say it: they invite a log-in, or belong to one. */
+const headersOfLogIn = /^(?:set-cookie|(?:www|proxy)-authenticat|(?:proxy-)?authorization)/i;
+
+/** A record lives long and is shown: headers of log-ins are left out, and fields with names of secrets are masked. */
+function withoutSecrets(value: unknown, isHeaders = false): unknown {
+  if (Array.isArray(value)) return value.map((item) => withoutSecrets(item));
+  if (typeof value !== "object" || value === null) return value;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) return value;
+  const entries = Object.entries(value).flatMap(([name, field]): readonly (readonly [string, unknown])[] => {
+    if (isHeaders) return isSecretName(name) || headersOfLogIn.test(name) ? [] : [[name, field]];
+    return [[name, isSecretName(name) ? masked : withoutSecrets(field, name === "headers")]];
+  });
+  return Object.fromEntries(entries);
+}
+
 /** Undefined for what cannot be kept, such as a stream. */
 function packOrNothing(packed: Packed): Uint8Array | undefined {
   try {
-    checkData("answer", packed[3]);
-    return packr.pack(packed);
+    const [step, number, isFailure, came] = packed;
+    checkData("answer", came);
+    return packr.pack([step, number, isFailure, isFailure ? came : withoutSecrets(came)]);
   } catch {
     return undefined;
   }

@@ -92,9 +92,25 @@ local function setbacksKey(base, key)
   return base .. 't:' .. key:sub(#base + 3)
 end
 
--- `setback` is a JSON object, which gets its time.
+local answersMember = ',"answers":{'
+
+local function forgetAnswers(list)
+  local kept = {}
+  local isChanged = false
+  for _, setback in ipairs(redis.call('LRANGE', list, 0, -1)) do
+    local from = setback:find(answersMember, 1, true)
+    if from then isChanged = true end
+    table.insert(kept, from and setback:sub(1, from - 1) .. '}' or setback)
+  end
+  if not isChanged then return end
+  redis.call('DEL', list)
+  redis.call('RPUSH', list, unpack(kept))
+end
+
+-- `setback` is a JSON object, which gets its time. Of those with answers of calls, always their last member, a record keeps the last one's.
 local function addSetback(base, key, setback, atMs, retentionMs)
   local list = setbacksKey(base, key)
+  if setback:find(answersMember, 1, true) then forgetAnswers(list) end
   redis.call('RPUSH', list, '{"atMs":' .. string.format('%.0f', atMs) .. ',' .. setback:sub(2))
   redis.call('LTRIM', list, -setbacksMax, -1)
   redis.call('PEXPIRE', list, retentionMs)
