@@ -30,6 +30,8 @@ export interface AdminServerOptions {
   readonly nowMs: () => number;
 }
 
+/** So many are let through for one change. */
+const dryRunsAChange = 10;
 const requestTimeoutMs = 30_000;
 const apiPrefix = "/api/v1";
 
@@ -47,7 +49,7 @@ export class AdminServer {
     this.#options = options;
     this.#gate = new Gate(settings.auth, monotonicMs);
     this.#changes = new Pace(settings.changesPerMinute, monotonicMs);
-    this.#dryRuns = new Pace(settings.changesPerMinute, monotonicMs);
+    this.#dryRuns = new Pace(dryRunsAChange * settings.changesPerMinute, monotonicMs);
     this.#server = fastify({
       logger: false,
       bodyLimit: bodyBytesMax,

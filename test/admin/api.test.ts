@@ -202,7 +202,7 @@ test("curves have a point a second, with what happened in it", async () => {
   assert.deepEqual((await admin.call("GET", `/api/v1/history?after=${points.at(-1)?.atMs}`)).json, []);
 });
 
-test("what a change of a run would do is asked for without limit, and audited as no more than that", async () => {
+test("what a change of a run would do is asked for ten times as often as for changes, and audited as no more than that", async () => {
   const one = await startAdmin({ changesPerMinute: 2 });
   try {
     const ask = async (dryRun: boolean): Promise<number> =>
@@ -214,6 +214,8 @@ test("what a change of a run would do is asked for without limit, and audited as
       one.audit.map(({ result }) => result),
       ["dry-run", "dry-run", "dry-run", "done", "done", "dry-run", "too-many"],
     );
+    for (let count = 5; count <= 20; count += 1) assert.equal(await ask(true), 200, `${count}`);
+    assert.equal(await ask(true), 429);
   } finally {
     await one.stop();
   }
