@@ -83,12 +83,12 @@ drillOnEach("the same on Redis", async (_t, transport) => {
 });
 
 drillOnEach("a killed worker's runs go on from their checkpoints", async (_t, transport) => {
-  const summary = assertSound(
-    await runCommand(
-      ["dev", "--transport", transport, "--events", "3000", "--duplicates", "0.1", "--poison", "0.05", "--kill-worker-after", "0.3"],
-      withoutRedis,
-    ),
-    "kill",
-  );
-  assert.ok((summary["resumed"] ?? 0) >= 1, "expected at least one run to resume");
+  // It may be killed in a moment in which no run is between two steps.
+  let resumed = 0;
+  for (const killedAfter of ["0.3", "0.2", "0.4"]) {
+    const args = ["dev", "--transport", transport, "--events", "3000", "--duplicates", "0.1", "--poison", "0.05", "--kill-worker-after", killedAfter];
+    resumed += assertSound(await runCommand(args, withoutRedis), `kill after ${killedAfter}`)["resumed"] ?? 0;
+    if (resumed > 0) break;
+  }
+  assert.ok(resumed > 0, "expected at least one run to resume");
 });
