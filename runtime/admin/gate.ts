@@ -37,7 +37,7 @@ export function problemOf(error: unknown): Problem {
   if (statusCode === 413) return new Problem("too-large", `expected at most ${bodyBytesMax} bytes`);
   if (statusCode === 415) return new Problem("wrong-type", "expected a body of the type application/json");
   if (typeof statusCode === "number" && statusCode >= 400 && statusCode < 500) return new Problem("bad-request", messageOf(error, 200));
-  const problem = new Problem("failed", "expected it to be carried out, found that it failed; the worker's log says more");
+  const problem = new Problem("failed", "expected it to be carried out, found that it failed; the log of what answers here says more");
   problem.cause = error;
   return problem;
 }

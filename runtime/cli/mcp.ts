@@ -7,7 +7,7 @@ import { ownVersion } from "../adapters/system/version.ts";
 import { openAgentDoor } from "../admin/mcp/http.ts";
 import { agentServer, type Allowed, changes } from "../admin/mcp/server.ts";
 import { type AdminAuthSettings, isLoopback } from "../core/config/admin.ts";
-import { ConfigurationError } from "../core/errors.ts";
+import { ConfigurationError, messageOf } from "../core/errors.ts";
 import { adminAddressOf, checkedPlace, tokenOf } from "./admin-call.ts";
 import { loadConfig } from "./load-config.ts";
 import { writeNote, writeResult } from "./output.ts";
@@ -80,7 +80,17 @@ async function overHttp({ url, auth }: Place, { host, port, publicUrl }: Door, a
     throw new ConfigurationError(
       `--http: expected --public-url beside '${host}', for agents get their tokens for the address that they connect to, found none`,
     );
-  const door = await openAgentDoor({ url, auth, host, port, publicUrl, allowed, version: ownVersion(), monotonicMs: () => systemClock.monotonicMs() });
+  const door = await openAgentDoor({
+    url,
+    auth,
+    host,
+    port,
+    publicUrl,
+    allowed,
+    version: ownVersion(),
+    monotonicMs: () => systemClock.monotonicMs(),
+    failed: (error) => writeNote(`a request of an agent failed: ${messageOf(error, 1_000)}`),
+  });
   const stopping = new AbortController();
   takeOver({ stop: () => stopping.abort(), say: writeNote });
   writeNote(`agents connect to ${door.url}, by streamable HTTP`);

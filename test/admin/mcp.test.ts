@@ -18,7 +18,7 @@ import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js"
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
 import { documentText } from "#runtime/admin/document.ts";
-import { endedInAnyCase, openAgentDoor } from "#runtime/admin/mcp/http.ts";
+import { type AgentDoorOptions, endedInAnyCase, openAgentDoor } from "#runtime/admin/mcp/http.ts";
 import type { Allowed } from "#runtime/admin/mcp/server.ts";
 import { adminSchema } from "#runtime/core/config/admin.ts";
 import { queueName } from "#runtime/testing/world/model-broker.ts";
@@ -47,22 +47,23 @@ async function connected(t: TestContext, transport: unknown): Promise<Client> {
   return client;
 }
 
+const doorOf = (admin: { readonly url: string }): Omit<AgentDoorOptions, "auth" | "allowed"> => ({
+  url: admin.url,
+  host: "127.0.0.1",
+  port: 0,
+  publicUrl: undefined,
+  version: "1.0.0",
+  monotonicMs: () => performance.now(),
+  failed: (error) => assert.fail(String(error)),
+});
+
 function byCommand(t: TestContext, args: readonly string[]): Promise<Client> {
   return connected(t, new StdioClientTransport({ command: process.execPath, args: [main, "mcp", ...args], stderr: "ignore" }));
 }
 
 async function byHttp(t: TestContext, admin: AdminWorld, allowed: Allowed, token?: string, issuer?: string): Promise<Client> {
   const auth = issuer === undefined ? undefined : adminSchema.parse({ auth: { issuer, audience } }).auth;
-  const door = await openAgentDoor({
-    url: admin.url,
-    auth,
-    host: "127.0.0.1",
-    port: 0,
-    publicUrl: undefined,
-    monotonicMs: () => performance.now(),
-    allowed,
-    version: "1.0.0",
-  });
+  const door = await openAgentDoor({ ...doorOf(admin), auth, allowed });
   t.after(() => door.stop());
   const requestInit = token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } };
   return connected(t, new StreamableHTTPClientTransport(new URL(door.url), { requestInit }));
@@ -178,16 +179,7 @@ test("an agent may do what its token's roles say, is named in the audit, and wit
   );
 
   const auth = adminSchema.parse({ auth: { issuer: issuer.issuer, audience } }).auth;
-  const door = await openAgentDoor({
-    url: admin.url,
-    auth,
-    host: "127.0.0.1",
-    port: 0,
-    publicUrl: undefined,
-    monotonicMs: () => performance.now(),
-    allowed: everything,
-    version: "1.0.0",
-  });
+  const door = await openAgentDoor({ ...doorOf(admin), auth, allowed: everything });
   t.after(() => door.stop());
   const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/list" });
   const headers = { "content-type": "application/json", accept: "application/json, text/event-stream" };
@@ -209,8 +201,8 @@ test("the official client finds the issuer from where it connects, also behind a
   t.after(() => issuer.stop());
   const auth = adminSchema.parse({ auth: { issuer: issuer.issuer, audience: "api://holdfast" } }).auth;
   for (const publicUrl of [undefined, "https://agents.example.com/tools/mcp"]) {
-    const options = { url: "http://127.0.0.1:1", auth, host: "127.0.0.1", port: 0, allowed: everything, version: "1.0.0" };
-    const door = await openAgentDoor({ ...options, publicUrl, monotonicMs: () => performance.now() });
+    const options = { ...doorOf({ url: "http://127.0.0.1:1" }), auth, allowed: everything };
+    const door = await openAgentDoor({ ...options, publicUrl });
     t.after(() => door.stop());
     const serverUrl = publicUrl ?? door.url;
     // What stands before it gives every path on.
@@ -230,8 +222,8 @@ test("an address that keeps showing wrong tokens is not listened to at this door
   const issuer = await startTokenIssuer();
   t.after(() => issuer.stop());
   const auth = adminSchema.parse({ auth: { issuer: issuer.issuer, audience } }).auth;
-  const options = { url: "http://127.0.0.1:1", auth, host: "127.0.0.1", port: 0, allowed: everything, version: "1.0.0" };
-  const door = await openAgentDoor({ ...options, publicUrl: undefined, monotonicMs: () => 0 });
+  const options = { ...doorOf({ url: "http://127.0.0.1:1" }), auth, allowed: everything };
+  const door = await openAgentDoor({ ...options, monotonicMs: () => 0 });
   t.after(() => door.stop());
   const headers = { "content-type": "application/json", authorization: "Bearer a.b.c" };
   let status = 401;
@@ -240,27 +232,21 @@ test("an address that keeps showing wrong tokens is not listened to at this door
   assert.deepEqual([status, tries], [429, 31]);
 });
 
-test("a request whose answer fails is ended with 500", async (t) => {
-  const server = createServer((_request, response) => void endedInAnyCase(response, Promise.reject(new Error("it failed"))));
+test("a request whose answer fails is ended with 500, and why is told to who runs the door", async (t) => {
+  const failures: unknown[] = [];
+  const failed = (error: unknown): void => void failures.push(error);
+  const server = createServer((_request, response) => void endedInAnyCase(response, Promise.reject(new Error("it failed")), { failed }));
   t.after(() => server.close());
   await once(server.listen(0, "127.0.0.1"), "listening");
   const { port } = server.address() as AddressInfo;
   const reply = await fetch(`http://127.0.0.1:${port}/mcp`, { signal: AbortSignal.timeout(2_000) });
   assert.deepEqual([reply.status, ((await reply.json()) as { readonly status: number }).status], [500, 500]);
+  assert.deepEqual(failures.map(String), ["Error: it failed"]);
 });
 
 test("a page of elsewhere cannot have a browser speak to it, and there is nothing to listen to", async (t) => {
   const admin = await started(t);
-  const door = await openAgentDoor({
-    url: admin.url,
-    auth: undefined,
-    host: "127.0.0.1",
-    port: 0,
-    publicUrl: undefined,
-    monotonicMs: () => performance.now(),
-    allowed: everything,
-    version: "1.0.0",
-  });
+  const door = await openAgentDoor({ ...doorOf(admin), auth: undefined, allowed: everything });
   t.after(() => door.stop());
   const headers = { "content-type": "application/json", accept: "application/json, text/event-stream", origin: "https://elsewhere.example.com" };
   assert.equal((await fetch(door.url, { method: "POST", headers, body: "{}" })).status, 403);

@@ -18,19 +18,23 @@ test("a small answer is kept, a large one is not, and nothing that cannot be loo
     { status: 200, headers: {}, body: "x".repeat(8_193) },
     { status: 200, headers: { "content-length": "8193" }, body: {} },
     Array.from({ length: 600 }, (_, at) => at),
+    new Map([["body", "x".repeat(8_193)]]),
+    new Set(["x".repeat(8_193)]),
     Object.defineProperty({}, "body", { enumerable: true, get: () => assert.fail("a getter") }),
   ];
   const fill = (answers: CallAnswers): void => {
     for (const [at, answer] of large.entries()) answers.add("bank", undefined, at + 1, answer);
-    answers.add("bank", undefined, 5, { status: 200, headers: { "content-length": "17" }, body: { state: "taken" } });
+    answers.add("bank", undefined, 7, { status: 200, headers: { "content-length": "17" }, body: { state: "taken" } });
   };
-  assert.deepEqual(kept(fill), [["bank", 5, { status: 200, headers: { "content-length": "17" }, body: { state: "taken" } }]]);
+  assert.deepEqual(kept(fill), [["bank", 7, { status: 200, headers: { "content-length": "17" }, body: { state: "taken" } }]]);
 });
 
 test("a large answer is not held, so that one small one more is", () => {
   const fill = (answers: CallAnswers): void => {
     answers.add("bank", undefined, 1, "first");
-    for (let number = 2; number <= 40; number += 1) answers.add("bank", undefined, number, "x".repeat(9_000));
+    for (let number = 2; number <= 40; number += 1)
+      answers.add("bank", undefined, number, number % 2 === 0 ? "x".repeat(9_000) : new Map([[number, "x".repeat(9_000)]]));
+    for (let number = 41; number <= 60; number += 1) answers.add("bank", undefined, number, new Set(["x".repeat(9_000)]));
   };
   assert.deepEqual(kept(fill), [["bank", 1, "first"]]);
 });

@@ -21,6 +21,8 @@ export interface AgentDoorOptions extends Omit<AgentServerOptions, "token"> {
   /** Where agents connect, as they see it; undefined for where it listens. */
   readonly publicUrl: string | undefined;
   readonly monotonicMs: () => number;
+  /** Hears of what failed while a request was answered, which its agent is told no more of than that. */
+  failed(error: unknown): void;
 }
 
 export interface AgentDoor {
@@ -36,7 +38,11 @@ export async function openAgentDoor(options: AgentDoorOptions): Promise<AgentDoo
   const { auth, host, port, publicUrl, monotonicMs } = options;
   const gate = new Gate(auth, monotonicMs);
   let resource = publicUrl ?? "";
-  const refuse = (reply: FastifyReply, error: unknown): FastifyReply => refused(reply, problemOf(error), metadataUrlOf(resource));
+  const refuse = (reply: FastifyReply, error: unknown): FastifyReply => {
+    const problem = problemOf(error);
+    if (problem.kind === "failed") options.failed(problem.cause);
+    return refused(reply, problem, metadataUrlOf(resource));
+  };
   const server = fastify({ logger: false, bodyLimit: bodyBytesMax, forceCloseConnections: true });
   server.addHook("onRequest", (request, reply, done) => {
     void reply.headers({ "x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cache-control": "no-store" });
@@ -63,14 +69,15 @@ async function answer(options: AgentDoorOptions, request: FastifyRequest, reply:
   reply.raw.once("close", () => void server.close());
   await server.connect(transport);
   reply.hijack();
-  await endedInAnyCase(reply.raw, transport.handleRequest(request.raw, reply.raw, request.body));
+  await endedInAnyCase(reply.raw, transport.handleRequest(request.raw, reply.raw, request.body), options);
 }
 
 /** Nobody else answers a request that was taken over. */
-export async function endedInAnyCase(response: ServerResponse, answered: Promise<void>): Promise<void> {
+export async function endedInAnyCase(response: ServerResponse, answered: Promise<void>, { failed }: Pick<AgentDoorOptions, "failed">): Promise<void> {
   try {
     await answered;
-  } catch {
+  } catch (error) {
+    failed(error);
     if (response.headersSent) return void response.end();
     response.writeHead(500, { "content-type": "application/problem+json" });
     response.end(JSON.stringify(new Problem("failed", "expected it to be answered, found that it failed").body()));

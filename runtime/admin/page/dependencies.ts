@@ -2,6 +2,7 @@
 import { h, type ComponentChild } from "preact";
 import { type Bulkhead, change, type Circuit, type Limit } from "./api.ts";
 import type { Question } from "./dialog.ts";
+import { tableOf } from "./table.ts";
 
 interface DependenciesProps {
   readonly bulkheads: readonly Bulkhead[];
@@ -89,25 +90,6 @@ export function Dependencies({ bulkheads, circuits, limits, ask }: DependenciesP
     "section",
     { "aria-labelledby": "dependencies-title" },
     h("h2", { id: "dependencies-title" }, "Dependencies"),
-    rows.length === 0
-      ? h("p", { class: "quiet" }, "No skill uses any")
-      : h(
-          "div",
-          { class: "scroll" },
-          h(
-            "table",
-            { class: "stacks" },
-            h(
-              "thead",
-              null,
-              h(
-                "tr",
-                null,
-                ["Dependency", "Bulkhead", "Lane", "Circuit", "Limits"].map((name) => h("th", { scope: "col" }, name)),
-              ),
-            ),
-            h("tbody", null, rows),
-          ),
-        ),
+    rows.length === 0 ? h("p", { class: "quiet" }, "No skill uses any") : tableOf(["Dependency", "Bulkhead", "Lane", "Circuit", "Limits"], rows),
   );
 }

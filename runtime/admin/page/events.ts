@@ -3,21 +3,10 @@ import { h, type ComponentChild } from "preact";
 import { useState } from "preact/hooks";
 import { change, type Explanation, get, type LetterGroup, messageOf, type Replay, type UnderWay } from "./api.ts";
 import type { Question } from "./dialog.ts";
+import { tableOf } from "./table.ts";
 
 interface Explains {
   readonly explain: (eventId: string) => void;
-}
-
-function headed(names: readonly string[]): ComponentChild {
-  return h(
-    "thead",
-    null,
-    h(
-      "tr",
-      null,
-      names.map((name) => h("th", { scope: "col" }, name)),
-    ),
-  );
 }
 
 function EventButton({ eventId, explain }: { readonly eventId: string } & Explains): ComponentChild {
@@ -52,9 +41,7 @@ export function Runs({ runs, explain }: { readonly runs: readonly UnderWay[] } &
     "section",
     { "aria-labelledby": "runs-title" },
     h("h2", { id: "runs-title" }, "Runs under way"),
-    rows.length === 0
-      ? h("p", { class: "quiet" }, "None")
-      : h("div", { class: "scroll" }, h("table", { class: "stacks" }, headed(["Event", "Skill", "Stage", "Attempt", "Steps"]), h("tbody", null, rows))),
+    rows.length === 0 ? h("p", { class: "quiet" }, "None") : tableOf(["Event", "Skill", "Stage", "Attempt", "Steps"], rows),
     runs.length > shownMax ? h("p", { class: "quiet" }, `The first ${shownMax} that came`) : null,
   );
 }
@@ -121,9 +108,7 @@ export function Letters({ groups, trouble, replays, ask, explain }: LettersProps
     { "aria-labelledby": "letters-title" },
     h("h2", { id: "letters-title" }, "Dead letters"),
     trouble === "" ? null : h("p", { class: "trouble" }, trouble),
-    rows.length === 0
-      ? h("p", { class: "quiet" }, "None")
-      : h("div", { class: "scroll" }, h("table", { class: "stacks" }, headed(["Group", "Letters", "Failure", "Last example", "Do"]), h("tbody", null, rows))),
+    rows.length === 0 ? h("p", { class: "quiet" }, "None") : tableOf(["Group", "Letters", "Failure", "Last example", "Do"], rows),
     replays.length === 0
       ? null
       : [

@@ -2,6 +2,7 @@
 import { h, type ComponentChild } from "preact";
 import { change, type Probe } from "./api.ts";
 import type { Question } from "./dialog.ts";
+import { tableOf } from "./table.ts";
 
 interface ProbesProps {
   readonly sources: readonly string[];
@@ -54,23 +55,6 @@ export function Probes({ sources, probes, ask }: ProbesProps): ComponentChild {
     "section",
     { "aria-labelledby": "probes-title" },
     h("h2", { id: "probes-title" }, "Probes"),
-    h(
-      "div",
-      { class: "scroll" },
-      h(
-        "table",
-        { class: "stacks" },
-        h(
-          "thead",
-          null,
-          h(
-            "tr",
-            null,
-            ["Source", "Last probe", "Critical time", "By stage", "Do"].map((name) => h("th", { scope: "col" }, name)),
-          ),
-        ),
-        h("tbody", null, rows),
-      ),
-    ),
+    tableOf(["Source", "Last probe", "Critical time", "By stage", "Do"], rows),
   );
 }

@@ -1,6 +1,7 @@
 /** Every worker of the pool, as it was last heard of through the store; what is wrong stands first. */
 import { h, type ComponentChild } from "preact";
 import type { Fleet, FleetWorker } from "./api.ts";
+import { tableOf } from "./table.ts";
 
 const weights: Readonly<Record<FleetWorker["state"], string>> = { ready: "is-good", paused: "is-warn", draining: "is-warn", "not-ready": "is-bad" };
 
@@ -48,27 +49,9 @@ export function Workers({ fleet: { workers, trouble } }: { readonly fleet: Fleet
     { "aria-labelledby": "workers-title" },
     h("h2", { id: "workers-title" }, `Workers of the pool: ${ready} of ${workers.length} ready, ${Math.round(completed * 10) / 10} completed a second`),
     trouble === "" ? null : h("p", { class: "trouble" }, `Others cannot be seen: ${trouble}`),
-    h(
-      "div",
-      { class: "scroll" },
-      h(
-        "table",
-        { class: "stacks" },
-        h(
-          "thead",
-          null,
-          h(
-            "tr",
-            null,
-            ["Worker", "State", "Completed a second", "Lag", "Held", "Circuits open", "Dead letters a minute"].map((name) => h("th", { scope: "col" }, name)),
-          ),
-        ),
-        h(
-          "tbody",
-          null,
-          workers.map((worker) => h(Row, { worker })),
-        ),
-      ),
+    tableOf(
+      ["Worker", "State", "Completed a second", "Lag", "Held", "Circuits open", "Dead letters a minute"],
+      workers.map((worker) => h(Row, { worker })),
     ),
   );
 }

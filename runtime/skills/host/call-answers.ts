@@ -115,8 +115,14 @@ function bytesLeft(value: unknown, left: number): number {
   if (typeof value === "string") return left - value.length;
   if (typeof value !== "object" || value === null) return left - partBytes;
   if (ArrayBuffer.isView(value)) return left - value.byteLength;
-  if (value instanceof Map || value instanceof Set) return left - value.size * partBytes;
   let rest = left - partBytes;
+  if (value instanceof Map || value instanceof Set) {
+    for (const [key, item] of value.entries()) {
+      if (rest < 0) return rest;
+      rest = bytesLeft(item, bytesLeft(key, rest));
+    }
+    return rest;
+  }
   if (Array.isArray(value)) {
     for (let at = 0; at < value.length && rest >= 0; at += 1) rest = bytesLeft(value[at], rest);
     return rest;
