@@ -271,7 +271,7 @@ const rows = {
     type: "counter",
     labels: ["source", "result"],
     unit: "events",
-    help: "Probes that this worker sent, by what became of them: completed, failed, timed-out. One that comes late counts as both.",
+    help: "Probes that this worker sent, by what became of them: completed, passed-by (settled by a worker that does not know its version), failed, timed-out. One that comes late counts as both.",
   },
   holdfast_probe_last_success_timestamp_seconds: {
     type: "gauge",
