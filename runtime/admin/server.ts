@@ -32,6 +32,8 @@ export interface AdminServerOptions {
 
 /** So many are let through for one change. */
 const dryRunsAChange = 10;
+/** Of one caller; a page looks at dead letters each five seconds at the most. */
+const looksThroughPerMinute = 120;
 const requestTimeoutMs = 30_000;
 const apiPrefix = "/api/v1";
 
@@ -41,6 +43,7 @@ export class AdminServer {
   readonly #changes: Pace;
   /** They change nothing, and look at as much. */
   readonly #dryRuns: Pace;
+  readonly #looks: Pace;
   readonly #server: FastifyInstance;
 
   /** Throws when the document and the operations differ. */
@@ -50,6 +53,7 @@ export class AdminServer {
     this.#gate = new Gate(settings.auth, monotonicMs);
     this.#changes = new Pace(settings.changesPerMinute, monotonicMs);
     this.#dryRuns = new Pace(dryRunsAChange * settings.changesPerMinute, monotonicMs);
+    this.#looks = new Pace(looksThroughPerMinute, monotonicMs);
     this.#server = fastify({
       logger: false,
       bodyLimit: bodyBytesMax,
@@ -147,6 +151,7 @@ export class AdminServer {
   #read(route: Route, operation: Extract<Operation, { kind: "read" }>, call: Call): ReturnType<typeof operation.run> {
     if (!route.isForTenants) refuseTenants(call.caller, route.operationId);
     route.checkInputs(call.params, call.query);
+    if (route.looksThrough) this.#looks.take(call.caller.who);
     return operation.run(call);
   }
 

@@ -221,6 +221,24 @@ test("what a change of a run would do is asked for ten times as often as for cha
   }
 });
 
+test("looks that go through records or messages have a pace of their own for each caller; what a worker knows by itself has none", async () => {
+  const one = await startAdmin();
+  try {
+    const paths = ["/api/v1/runs", "/api/v1/dead-letters", "/api/v1/runs/order%2F4711/explanation"];
+    for (let count = 0; count < 120; count += 1) assert.equal((await one.call("GET", paths[count % 3] ?? "")).status, 200, String(count));
+    for (const path of paths) {
+      const refused = await one.call("GET", path);
+      assert.deepEqual([refused.status, refused.headers.get("retry-after")], [429, "1"], path);
+    }
+    for (const path of ["/api/v1/worker", "/api/v1/under-way", "/api/v1/runs/order%2F4711", "/api/v1/replays"])
+      assert.equal((await one.call("GET", path)).status, 200, path);
+    await one.world.clock.advance(1_000);
+    assert.equal((await one.call("GET", "/api/v1/runs")).status, 200);
+  } finally {
+    await one.stop();
+  }
+});
+
 test("too many changes are refused, and told when to try again; looks are not", async () => {
   const one = await startAdmin({ changesPerMinute: 3 });
   try {
