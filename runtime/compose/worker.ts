@@ -95,8 +95,7 @@ export async function composeWorker(config: Config, directory: string, hosting: 
   const metrics = await composeMetrics(config.admin !== undefined || hosting.isMeasured === true);
   const traces = await composeTraces(config, process.env);
   const tracing = traces?.start(workerId, tell);
-  const exported = await composeLogExport(process.env, workerId, tell);
-  const reporting = { exported, workerId, publisher, queue, board, heard, metrics, ...hosting };
+  const reporting = { exported: await composeLogExport(process.env, workerId, tell), workerId, publisher, queue, board, heard, metrics, ...hosting };
   const { telemetry, escalations, platform, ...reports } = composeTelemetry(config, directory, reporting);
   for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
   const threads = config.threads ?? availableParallelism();
@@ -150,7 +149,19 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     loopDelay: watchLoopDelay(),
     circuitChanged: (dependency, state) => Atomics.store(circuits, dependency, circuitNumbers[state]),
   });
-  return { worker, workerId, kinds: registry.kinds, skills: registry.skills, threads, memory, metrics, publisher, fleet, exported, ...reports };
+  return {
+    worker,
+    workerId,
+    kinds: registry.kinds,
+    skills: registry.skills,
+    threads,
+    memory,
+    metrics,
+    publisher,
+    fleet,
+    exported: reporting.exported,
+    ...reports,
+  };
 }
 
 function routeReader(config: Config): (delivery: Delivery) => RouteResult {
