@@ -5,7 +5,6 @@ import { collectGarbage } from "../adapters/threads/collect-garbage.ts";
 import { watchLoopDelay } from "../adapters/system/loop-delay.ts";
 import { memoryUseWithin } from "../adapters/system/memory.ts";
 import { systemClock } from "../adapters/system/clock.ts";
-import type { LogExport } from "../adapters/telemetry/logs/exporter.ts";
 import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
 import type { Config } from "../core/config.ts";
 import type { RuntimeEvent } from "../core/catalogue.ts";
@@ -56,8 +55,6 @@ export interface ComposedWorker extends Omit<ComposedTelemetry, "telemetry" | "e
   readonly kinds: readonly RunKind[];
   /** How its memory is shared out. */
   readonly memory: ComposedMemory;
-  /** Gets the lines of the log, too, where it is exported; stopped behind the last of them, by what runs the worker. */
-  readonly exported: LogExport | undefined;
 }
 
 /** What whoever runs the worker has to do with it, beside its configuration. */
@@ -149,19 +146,7 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     loopDelay: watchLoopDelay(),
     circuitChanged: (dependency, state) => Atomics.store(circuits, dependency, circuitNumbers[state]),
   });
-  return {
-    worker,
-    workerId,
-    kinds: registry.kinds,
-    skills: registry.skills,
-    threads,
-    memory,
-    metrics,
-    publisher,
-    fleet,
-    exported: reporting.exported,
-    ...reports,
-  };
+  return { worker, workerId, kinds: registry.kinds, skills: registry.skills, threads, memory, metrics, publisher, fleet, ...reports };
 }
 
 function routeReader(config: Config): (delivery: Delivery) => RouteResult {
