@@ -5,7 +5,6 @@ import { collectGarbage } from "../adapters/threads/collect-garbage.ts";
 import { watchLoopDelay } from "../adapters/system/loop-delay.ts";
 import { memoryUseWithin } from "../adapters/system/memory.ts";
 import { systemClock } from "../adapters/system/clock.ts";
-import type { LogExport } from "../adapters/telemetry/logs/exporter.ts";
 import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
 import type { Config } from "../core/config.ts";
 import type { RuntimeEvent } from "../core/catalogue.ts";
@@ -56,8 +55,6 @@ export interface ComposedWorker extends Omit<ComposedTelemetry, "telemetry" | "e
   readonly kinds: readonly RunKind[];
   /** How its memory is shared out. */
   readonly memory: ComposedMemory;
-  /** Gets the lines of the log, too, where it is exported; stopped behind the last of them, by what runs the worker. */
-  readonly exported: LogExport | undefined;
 }
 
 /** What whoever runs the worker has to do with it, beside its configuration. */
@@ -95,12 +92,11 @@ export async function composeWorker(config: Config, directory: string, hosting: 
   const metrics = await composeMetrics(config.admin !== undefined || hosting.isMeasured === true);
   const traces = await composeTraces(config, process.env);
   const tracing = traces?.start(workerId, tell);
-  const exported = await composeLogExport(process.env, workerId, tell);
-  const reporting = { exported, workerId, publisher, queue, board, heard, metrics, ...hosting };
+  const reporting = { exported: await composeLogExport(process.env, workerId, tell), workerId, publisher, queue, board, heard, metrics, ...hosting };
   const { telemetry, escalations, platform, ...reports } = composeTelemetry(config, directory, reporting);
   for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
   const threads = config.threads ?? availableParallelism();
-  const { executor, circuits, retries, memory } = composeExecutor(config, skills, {
+  const { executor, flags, circuits, retries, memory } = composeExecutor(config, skills, {
     threads,
     ...skillLines(reports.logger),
     slow: (part) => telemetry.emit({ type: "plugin.slow", thread: "skills", ...part }),
@@ -121,7 +117,7 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     tracing,
     escalated: escalations && (() => escalations.intent()),
     reporters: [
-      composeLive(config, directory, { worker: () => worker, logger: reports.logger, tell }),
+      composeLive(config, directory, { worker: () => worker, flags, logger: reports.logger, tell }),
       composeSecretKeeper(config, directory, { tell, replaced: () => executor.renewSettings() }),
       ...reportersOf(config, directory, { ...reporting, stores, telemetry, escalations }, [tracing, platform, fleet]),
     ].filter((reporter) => reporter !== undefined),
@@ -150,7 +146,7 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     loopDelay: watchLoopDelay(),
     circuitChanged: (dependency, state) => Atomics.store(circuits, dependency, circuitNumbers[state]),
   });
-  return { worker, workerId, kinds: registry.kinds, skills: registry.skills, threads, memory, metrics, publisher, fleet, exported, ...reports };
+  return { worker, workerId, kinds: registry.kinds, skills: registry.skills, threads, memory, metrics, publisher, fleet, ...reports };
 }
 
 function routeReader(config: Config): (delivery: Delivery) => RouteResult {
