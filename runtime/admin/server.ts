@@ -20,6 +20,8 @@ export interface AdminServerOptions {
   readonly operations: Operations;
   readonly audit: Audit;
   readonly metrics: { readonly contentType: string; text(): Promise<string> };
+  /** Hears how long each answer took. */
+  answered(operation: string, durationMs: number): void;
   readonly live: () => Health;
   readonly ready: () => Health;
   readonly startup: () => Health;
@@ -45,6 +47,8 @@ export class AdminServer {
   readonly #dryRuns: Pace;
   readonly #looks: Pace;
   readonly #server: FastifyInstance;
+  /** Their names, by method and address as they are served. */
+  readonly #operationsByUrl = new Map<string, string>();
 
   /** Throws when the document and the operations differ. */
   constructor(options: AdminServerOptions) {
@@ -83,6 +87,11 @@ export class AdminServer {
       void reply.headers({ "x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cache-control": "no-store" });
       done(refuseOrigin(request, this.#options.settings.auth !== undefined));
     });
+    server.addHook("onResponse", (request, reply, done) => {
+      const operation = this.#operationsByUrl.get(`${request.method} ${request.routeOptions.url ?? ""}`);
+      if (operation !== undefined) this.#options.answered(operation, reply.elapsedTime);
+      done();
+    });
     server.setErrorHandler((error, request, reply) => this.#refuse(reply, problemOf(error), request.routeOptions.url ?? ""));
     server.setNotFoundHandler((request, reply) =>
       this.#refuse(reply, new Problem("not-found", `expected a path that openapi.json describes, found ${request.method} ${request.url.slice(0, 200)}`), ""),
@@ -97,11 +106,13 @@ export class AdminServer {
       ["/startupz", () => this.#options.startup()],
     ] as const;
     for (const [url, look] of probes) {
+      this.#operationsByUrl.set(`GET ${url}`, url.slice(1));
       this.#server.get(url, (_request, reply) => {
         const { isWell, why } = look();
         return reply.code(isWell ? 200 : 503).send({ status: isWell ? "ok" : "failing", why });
       });
     }
+    this.#operationsByUrl.set("GET /metrics", "metrics");
     this.#server.get("/metrics", async (request, reply) => {
       if (settings.auth?.metricsAreOpen !== true) refuseTenants(await this.#callerOf(request, "viewer"), "/metrics");
       return reply.type(metrics.contentType).send(await metrics.text());
@@ -116,6 +127,7 @@ export class AdminServer {
       const operation = operations.get(route.operationId);
       if (operation === undefined) throw new TypeError(`expected an operation '${route.operationId}', which openapi.json describes`);
       unserved.delete(route.operationId);
+      this.#operationsByUrl.set(`${route.method} ${apiPrefix}${route.url}`, route.operationId);
       this.#server.route({
         method: route.method,
         url: `${apiPrefix}${route.url}`,

@@ -261,6 +261,12 @@ const rows = {
     unit: "calls",
     help: "Changes that were asked for over the admin API, by what became of them.",
   },
+  holdfast_admin_request_seconds: {
+    type: "histogram",
+    labels: ["operation"],
+    unit: "seconds",
+    help: "How long the admin server took to answer, by the operation's name in the API, livez, readyz, startupz or metrics; refusals are among them.",
+  },
   holdfast_probe_seconds: {
     type: "histogram",
     labels: ["source", "stage"],

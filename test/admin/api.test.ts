@@ -195,6 +195,27 @@ test("a page of elsewhere, and a name that was made to lead here, get nothing", 
   assert.equal(status, 403);
 });
 
+test("how long answers took is counted by operation, refusals among them, and of addresses that are none there is no series", async () => {
+  const one = await startAdmin();
+  try {
+    for (const path of [
+      "/api/v1/worker",
+      "/api/v1/worker",
+      "/api/v1/runs/order%2F4711",
+      "/api/v1/bulkheads/none/settings",
+      "/livez",
+      "/nowhere",
+      "/api/v1/nowhere",
+    ])
+      await one.call("GET", path);
+    const { text } = await one.call("GET", "/metrics");
+    const counts = [...text.matchAll(/^holdfast_admin_request_seconds_count\{operation="([^"]+)"\} (\d+)/gm)].map(([, name, count]) => `${name} ${count}`);
+    assert.deepEqual(counts.toSorted(), ["getBulkhead 1", "getRun 1", "getWorker 2", "livez 1"]);
+  } finally {
+    await one.stop();
+  }
+});
+
 test("curves have a point a second, with what happened in it", async () => {
   admin.history.look();
   const points = (await admin.call("GET", "/api/v1/history")).json as readonly { readonly atMs: number; readonly held: number }[];
