@@ -99,7 +99,18 @@ describe("records of finished runs in a SQLite file", () => {
     const place = await makePlace(t);
     const store = await place.open();
     const failed = { eventId: "a", epoch: 1, state: "waiting", reason: "HTTP_503", failures: 1, losses: 2 } as const;
-    const setback = { kind: "failed", why: "HTTP_503", description: "", attempt: 1, delayMs: 5, worker: "w", waitedMs: 0, waitedFor: "", renewals: 0, calls: [] } as const;
+    const setback = {
+      kind: "failed",
+      why: "HTTP_503",
+      description: "",
+      attempt: 1,
+      delayMs: 5,
+      worker: "w",
+      waitedMs: 0,
+      waitedFor: "",
+      renewals: 0,
+      calls: [],
+    } as const;
     await store.claim([claimOf("a", { payloadHash: sha1 })], leaseMs);
     await store.checkpoint([{ eventId: "a", epoch: 1, step: stepOf("one", { result: Uint8Array.of(1, 2, 3) }) }]);
     await store.fail([{ ...failed, setback: encodeSetback(setback) }]);
@@ -114,10 +125,16 @@ describe("records of finished runs in a SQLite file", () => {
     assert.equal(place.rows("done_log"), 0);
     const inWindow = (await store.read("a"))!;
     for (const view of [inLog, inWindow]) {
-      assert.deepEqual({ ...view, steps: plainSteps(view.steps) }, { ...first, payloadHash: sha1.slice(0, 8), outbox: nothing, steps: plainSteps(first.steps) });
+      assert.deepEqual(
+        { ...view, steps: plainSteps(view.steps) },
+        { ...first, payloadHash: sha1.slice(0, 8), outbox: nothing, steps: plainSteps(first.steps) },
+      );
       assert.ok(view.steps.every(({ atMs }) => atMs === place.clock.wallMs()));
     }
-    assert.deepEqual(first.setbacks.map(({ why }) => why), ["HTTP_503"]);
+    assert.deepEqual(
+      first.setbacks.map(({ why }) => why),
+      ["HTTP_503"],
+    );
     assert.deepEqual(await store.finish([{ eventId: "a", epoch: 2, outbox: nothing }]), ["written"]);
     assert.deepEqual(await store.finish([{ eventId: "a", epoch: 1, outbox: nothing }]), ["stale"]);
   });
@@ -178,7 +195,10 @@ describe("records of finished runs in a SQLite file", () => {
     const creation = { payloadHash: "", pipelineHash: "", state: "dead", reason: "", steps: [], history: [] } as const;
     for (const eventId of [ids[0]!, ids[229]!]) {
       await records.note(eventId, { kind: "closed", reason: "seen", who: "ada@desk" });
-      assert.deepEqual((await store.read(eventId))?.history.map(({ kind }) => kind), ["closed"]);
+      assert.deepEqual(
+        (await store.read(eventId))?.history.map(({ kind }) => kind),
+        ["closed"],
+      );
       assert.deepEqual(await kindsOf(store, [eventId]), new Set(["done"]));
       assert.equal(await records.create({ ...creation, eventId }), "exists");
       assert.equal(await records.remove(eventId), "removed");
@@ -197,7 +217,8 @@ describe("records of finished runs in a SQLite file", () => {
     const old = new DatabaseSync(place.path);
     old.exec(`ALTER TABLE open_runs DROP COLUMN parts; ALTER TABLE open_runs RENAME TO runs; DROP TABLE done_state; DROP TABLE done_log;
       DROP TABLE done_windows; DROP TABLE done_blocks; DROP TABLE done_details; DROP TABLE pipelines; PRAGMA user_version = 3`);
-    const insert = old.prepare(`INSERT INTO runs (consumer, event_id, state, epoch, failures, losses, generation, lease_until_ms, expires_at_ms, token, payload_hash, pipeline_hash)
+    const insert =
+      old.prepare(`INSERT INTO runs (consumer, event_id, state, epoch, failures, losses, generation, lease_until_ms, expires_at_ms, token, payload_hash, pipeline_hash)
       VALUES (1, ?, 'done', 1, 0, 0, 0, 0, ?, '', 'payload-1', 'pipeline-1')`);
     const ids = namesOf(0, 600);
     for (const eventId of ids) insert.run(eventId, place.clock.wallMs() + retentionMs);
@@ -209,7 +230,10 @@ describe("records of finished runs in a SQLite file", () => {
     for (let call = 0; call < 6; call += 1) await newer.claim([claimOf("runs")], leaseMs);
     assert.equal(place.rows("open_runs"), 1);
     assert.deepEqual(await kindsOf(newer, ids), new Set(["done"]));
-    assert.deepEqual((await newer.read(ids[0]!))?.steps.map(({ name }) => name), ["one"]);
+    assert.deepEqual(
+      (await newer.read(ids[0]!))?.steps.map(({ name }) => name),
+      ["one"],
+    );
   });
 
   test("are as they were when a window could not be closed", async (t) => {
@@ -218,7 +242,10 @@ describe("records of finished runs in a SQLite file", () => {
     await finish(store, namesOf(0, 90));
     const saboteur = new DatabaseSync(place.path);
     saboteur.exec("CREATE TRIGGER full BEFORE INSERT ON done_windows BEGIN SELECT raise(ABORT, 'the disk is full'); END");
-    await store.claim(namesOf(90, 20).map((eventId) => claimOf(eventId)), leaseMs);
+    await store.claim(
+      namesOf(90, 20).map((eventId) => claimOf(eventId)),
+      leaseMs,
+    );
     const write = (): Promise<unknown> => store.finish(namesOf(90, 20).map((eventId) => ({ eventId, epoch: 1, outbox: nothing })));
     await assert.rejects(write, (error: unknown) => error instanceof StoreUnavailableError && /disk is full/.test(error.message));
     assert.deepEqual([await kindsOf(store, namesOf(0, 90)), await kindsOf(store, namesOf(90, 20))], [new Set(["done"]), new Set(["held"])]);

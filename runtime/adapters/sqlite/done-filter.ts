@@ -83,9 +83,11 @@ export class WindowFilters {
         (words[((one + 2 * step) | 0) >>> positionShift] as number) &
         (words[((one + 3 * step) | 0) >>> positionShift] as number);
       for (let look = 4; mask !== 0 && look < looks; look += 1) mask &= words[((one + look * step) | 0) >>> positionShift] as number;
-      for (let lane = lanes - 1; mask !== 0 && lane >= 0; lane -= 1) {
+      while (mask !== 0) {
+        const lane = 31 - Math.clz32(mask);
         const window = windows[lane];
-        if ((mask & (1 << lane)) !== 0 && window !== undefined) (found ??= []).push(window);
+        if (window !== undefined) (found ??= []).push(window);
+        mask &= ~(1 << lane);
       }
     }
     return found;

@@ -68,13 +68,26 @@ export function forgetRecord({ statements, done }: FileRecords, consumer: number
 }
 
 /** Whether it was written: the caller still had the run. */
-export function finishRun(records: FileRecords, consumer: number, { eventId, epoch, outbox, steps = noSteps }: FinishWrite, nowMs: number, lives: Lives): boolean {
+export function finishRun(
+  records: FileRecords,
+  consumer: number,
+  { eventId, epoch, outbox, steps = noSteps }: FinishWrite,
+  nowMs: number,
+  lives: Lives,
+): boolean {
   const { statements } = records;
   const expiresAtMs = nowMs + lives.retentionMs;
   if (outbox.length === 0) {
     const taken = statements.takeFinished(consumer, eventId, epoch, nowMs);
     if (taken !== undefined) {
-      append(records, { ...taken, consumer, eventId, epoch, expiresAtMs }, steps.map((step) => ({ ...step, atMs: nowMs })), [], nowMs, lives);
+      append(
+        records,
+        { ...taken, consumer, eventId, epoch, expiresAtMs },
+        steps.map((step) => ({ ...step, atMs: nowMs })),
+        [],
+        nowMs,
+        lives,
+      );
       return true;
     }
   }

@@ -19,7 +19,8 @@ import { cancelRun } from "./cancel.ts";
 import { openDatabase, unavailable } from "./database.ts";
 import { DoneRecords } from "./done-records.ts";
 import { type FileRecords, findRecord, forgetRecord, openedRow, partsOf, rowOf } from "./ended-runs.ts";
-import { checkOptions, standing } from "./run-store.ts";
+import { checkOptions } from "./run-store.ts";
+import { standing } from "./standing.ts";
 import { prepareStatements, type RunRow } from "./statements.ts";
 
 export interface SqliteRunRecordsOptions extends RunStoreOptions {
@@ -77,7 +78,9 @@ class SqliteRunRecords implements RunRecords {
     if (cursor?.includes(":") === true) return this.#scanDone(cursor);
     return this.#work((database, consumerId, nowMs) => {
       const after = Number(cursor ?? 0);
-      const last = database.prepare("SELECT max(id) AS last FROM (SELECT id FROM open_runs WHERE id > ? ORDER BY id LIMIT ?)").get(after, rowsPerLook)?.["last"];
+      const last = database.prepare("SELECT max(id) AS last FROM (SELECT id FROM open_runs WHERE id > ? ORDER BY id LIMIT ?)").get(after, rowsPerLook)?.[
+        "last"
+      ];
       if (typeof last !== "number") return { runs: [], next: states.includes("done") ? firstDone : undefined };
       const rows = database
         .prepare(summaries)
@@ -190,7 +193,6 @@ class SqliteRunRecords implements RunRecords {
 
   remove(eventId: string): Promise<"removed" | "live" | "unknown"> {
     return this.#change((database, consumerId, nowMs, records) => {
-      const { statements } = records;
       const row = findRecord(records, consumerId, eventId, nowMs);
       if (row === undefined) return "unknown";
       if (row.state !== "done" && row.state !== "dead" && row.state !== "parked") return "live";

@@ -16,8 +16,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../../core/clock.ts";
 import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
 import { type ByHand, cancelledReason, encodeEntry, whoCharactersMax } from "../../core/history.ts";
-import { isKnownPayload } from "../../core/payload-hash.ts";
-import type { RunStanding, RunView } from "../../core/run.ts";
+import type { RunView } from "../../core/run.ts";
 import type { Note } from "../../ports/pool-board.ts";
 import type {
   CheckpointWrite,
@@ -40,6 +39,7 @@ import { type FileRecords, findRecord, finishRun, type Lives, openedRow, partsOf
 import { JobTable } from "./jobs.ts";
 import type { JobsAnswers, JobsAsk, JobsPlace } from "./jobs-wire.ts";
 import { reviveRun } from "./revive.ts";
+import { standing, standingOf } from "./standing.ts";
 import { prepareStatements, type RunRow, type Statements } from "./statements.ts";
 
 export interface SqliteRunStoreOptions extends RunStoreOptions {
@@ -64,48 +64,6 @@ const sweepPauseMs = 1_000;
 const reasonCharactersMax = 200;
 const nothing = new Uint8Array(0);
 const notStarted = "expected a started run store, found a stopped one; call start() first";
-
-/** How a claim stands to a record that exists. */
-type Standing = "reused" | "owner" | "held" | "free" | "done" | "dead";
-
-function standingOf(row: RunRow, request: ClaimRequest, nowMs: number): Standing {
-  // Of a run that is done, the beginning of the hash may be all that is kept.
-  if (row.state === "done" ? !isKnownPayload(request.payloadHash, row.payloadHash) : row.payloadHash !== request.payloadHash) return "reused";
-  switch (row.state) {
-    case "running":
-    case "cancelling":
-      if (row.leaseUntilMs <= nowMs) return "free";
-      return row.token === request.token ? "owner" : "held";
-    case "waiting":
-      return "free";
-    case "done":
-      return "done";
-    case "dead":
-    case "parked":
-      return "dead";
-  }
-}
-
-/** What a record says of how its run stands. */
-export function standing(row: Omit<RunRow, "outbox">, nowMs: number, retentionMs: number): RunStanding {
-  const { epoch, failures, losses, generation, restarts, pipelineHash, payloadHash, token, leaseUntilMs, expiresAtMs } = row;
-  const isCancelling = row.state === "cancelling";
-  const state = row.state === "cancelling" ? "running" : row.state;
-  return {
-    state,
-    isCancelling,
-    epoch,
-    failures,
-    losses,
-    generation,
-    restarts,
-    pipelineHash,
-    payloadHash,
-    reason: row.reason ?? undefined,
-    claim: state === "running" ? { token, leftMs: leaseUntilMs - nowMs } : undefined,
-    writtenAgoMs: Math.max(0, retentionMs - (expiresAtMs - nowMs)),
-  };
-}
 
 export function checkOptions({ retentionMs }: RunStoreOptions): void {
   if (!Number.isSafeInteger(retentionMs) || retentionMs < 1)

@@ -234,7 +234,9 @@ function prepareSetbacks(database: DatabaseSync): Pick<Statements, "addSetback" 
 }
 
 function prepareCancels(database: DatabaseSync): Pick<Statements, "setState" | "putCancel" | "takeCancel"> {
-  const set = database.prepare("UPDATE open_runs SET state = ?, reason = ?, token = iif(? = 'cancelling', token, ''), expires_at_ms = ?, parts = 1 WHERE id = ?");
+  const set = database.prepare(
+    "UPDATE open_runs SET state = ?, reason = ?, token = iif(? = 'cancelling', token, ''), expires_at_ms = ?, parts = 1 WHERE id = ?",
+  );
   const put = database.prepare("INSERT OR REPLACE INTO cancels (run, death, verdict) VALUES (?, ?, ?)");
   const take = database.prepare("DELETE FROM cancels WHERE run = ? RETURNING death, verdict");
   return {
