@@ -1,7 +1,45 @@
 /** Records of runs that were done lately, in the order in which they were, and found by their key. */
 import { afterEntry, DoneKey, type DoneEntry, type DoneRecord, entryBytesMax, readEntry, writeEntry } from "./done-entries.ts";
+import { addToFilter, emptyFilter } from "./done-filter.ts";
 
 const slotsLeast = 1_024;
+/** More than a log ever has, and a number with a hash before it is still exact. */
+const placesMax = 2 ** 21;
+/** What fits on a page with its row's head. */
+const blockBytesMax = 4_050;
+
+/** The first bits of a hash: entries that have them in common lie in one block. */
+export const beginnings: number = 2 ** 24;
+
+export function beginningOf(hash: number): number {
+  return hash >>> 8;
+}
+
+class BlockWriter {
+  readonly #write: (beginning: number, entries: Uint8Array) => void;
+  #block = Buffer.alloc(blockBytesMax);
+  #bytes = 0;
+  #from = 0;
+  #last = -1;
+
+  constructor(write: (beginning: number, entries: Uint8Array) => void) {
+    this.#write = write;
+  }
+
+  add(beginning: number, from: Buffer, start: number, end: number): void {
+    // Those of one beginning are found in one block, be it larger than a page.
+    if (this.#bytes + end - start > blockBytesMax && beginning !== this.#last) this.end();
+    if (this.#bytes + end - start > this.#block.length) this.#block = Buffer.concat([this.#block], 2 * (this.#bytes + end - start));
+    if (this.#bytes === 0) this.#from = beginning;
+    this.#bytes += from.copy(this.#block, this.#bytes, start, end);
+    this.#last = beginning;
+  }
+
+  end(): void {
+    if (this.#bytes > 0) this.#write(this.#from, this.#block.subarray(0, this.#bytes));
+    this.#bytes = 0;
+  }
+}
 const nothing = Buffer.alloc(0);
 
 export class DoneLog {
@@ -65,17 +103,26 @@ export class DoneLog {
     }
   }
 
-  /** Entries in the order of their hashes, with the bytes of each. */
-  *sorted(): Generator<{ readonly hash: number; readonly entry: Uint8Array }> {
-    const order = new Float64Array(this.#count);
-    const places = 2 ** 21;
-    for (let index = 0; index < this.#count; index += 1) order[index] = (this.#hashes[index] as number) * places + index;
-    order.sort();
-    for (const one of order) {
-      const index = one % places;
+  /** Blocks of entries in the order of their hashes, and a filter of them all. */
+  makeWindow(write: (beginning: number, entries: Uint8Array) => void): Uint32Array {
+    const filter = emptyFilter();
+    const block = new BlockWriter(write);
+    for (const place of this.#order()) {
+      const index = place % placesMax;
       const start = this.#starts[index] as number;
-      yield { hash: this.#hashes[index] as number, entry: this.#bytes.subarray(start, afterEntry(this.#bytes, start)) };
+      this.#key.hashOf(this.#bytes, start);
+      addToFilter(filter, this.#key.one, this.#key.two);
+      block.add(beginningOf(this.#key.one), this.#bytes, start, afterEntry(this.#bytes, start));
     }
+    block.end();
+    return filter;
+  }
+
+  /** Their numbers in the order of their hashes, which stand before them. */
+  #order(): Float64Array {
+    const order = new Float64Array(this.#count);
+    for (let index = 0; index < this.#count; index += 1) order[index] = (this.#hashes[index] as number) * placesMax + index;
+    return order.sort();
   }
 
   #reserve(bytes: number): void {

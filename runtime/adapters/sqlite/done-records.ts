@@ -11,8 +11,8 @@
 // who dies on the way leaves what was there before.
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { afterEntry, DoneKey, type DoneEntry, type DoneRecord, readEntry } from "./done-entries.ts";
-import { addToFilter, emptyFilter, WindowFilters } from "./done-filter.ts";
-import { DoneLog } from "./done-log.ts";
+import { emptyFilter, WindowFilters } from "./done-filter.ts";
+import { beginningOf, beginnings, DoneLog } from "./done-log.ts";
 
 export const doneTables = `
   CREATE TABLE done_state (version INTEGER NOT NULL) STRICT;
@@ -25,11 +25,6 @@ export const doneTables = `
 
 /** Records of a window; closing one takes some 30 ms. */
 export const windowRecords = 50_000;
-/** What fits on a page with its row's head. */
-const blockBytesMax = 4_050;
-/** A block's number: that of its window times this, and the first bits of the hash that it begins with. */
-const beginnings = 2 ** 24;
-const beginningOf = (hash: number): number => hash >>> 8;
 /** Rows that one sweep looks at. */
 const sweepRowsMax = 1_000;
 
@@ -63,6 +58,8 @@ export class DoneRecords {
   readonly #pipelineHashes = new Map<number, string>();
   #version = 0;
   #lastRow = 0;
+  /** Of the last record in the log. */
+  #expiresAtMs = 0;
   /** Where in the log begins what is not in the file yet, and the end of life of the last of it. */
   #unwritten = 0;
   #unwrittenExpiresAtMs = 0;
@@ -97,9 +94,7 @@ export class DoneRecords {
     if (!this.#isTouched) return;
     this.#isTouched = false;
     this.#version = 0;
-    this.#lastRow = 0;
-    this.#log.clear();
-    this.#unwritten = 0;
+    this.#clearLog();
     this.#filters.clear();
     this.#windows.clear();
     this.#pipelineIds.clear();
@@ -125,6 +120,7 @@ export class DoneRecords {
     this.#key.set(consumer, eventId);
     this.#log.append(this.#key, record);
     this.#unwrittenExpiresAtMs = Math.max(this.#unwrittenExpiresAtMs, record.expiresAtMs);
+    this.#expiresAtMs = Math.max(this.#expiresAtMs, record.expiresAtMs);
   }
 
   /** Takes out all that there is of a run. */
@@ -212,17 +208,25 @@ export class DoneRecords {
       if (this.#finding === "filters") this.#filters.add(window, wordsOf(bytesOf(filter.get(window)!, "filter")));
     }
     this.#version = version;
-    this.#log.clear();
-    this.#lastRow = 0;
+    this.#clearLog();
     this.#loadLog();
   }
 
   #loadLog(): void {
     for (const row of this.#statements.logRows.iterate(this.#lastRow)) {
       this.#log.load(bytesOf(row, "entries"));
+      this.#expiresAtMs = Math.max(this.#expiresAtMs, numberOf(row, "expiresAtMs"));
       this.#lastRow = numberOf(row, "id");
     }
     this.#unwritten = this.#log.end;
+  }
+
+  #clearLog(): void {
+    this.#log.clear();
+    this.#lastRow = 0;
+    this.#expiresAtMs = 0;
+    this.#unwritten = 0;
+    this.#unwrittenExpiresAtMs = 0;
   }
 
   /** Makes a window of the log. */
@@ -232,35 +236,11 @@ export class DoneRecords {
     raise.run();
     this.#version += 1;
     const window = this.#version;
-    const filter = emptyFilter();
-    let expiresAtMs = 0;
-    let block: Uint8Array[] = [];
-    let bytes = 0;
-    let from = 0;
-    let last = -1;
-    const write = (): void => {
-      if (block.length > 0) addBlock.run(window * beginnings + from, Buffer.concat(block, bytes));
-      block = [];
-      bytes = 0;
-    };
-    for (const { hash, entry } of this.#log.sorted()) {
-      this.#key.hashOf(entry, 0);
-      addToFilter(filter, this.#key.one, this.#key.two);
-      expiresAtMs = Math.max(expiresAtMs, readEntry(entry, 0).expiresAtMs);
-      const beginning = beginningOf(hash);
-      // Entries of one beginning are found in one block, be it larger than a page.
-      if (bytes + entry.length > blockBytesMax && beginning !== last) write();
-      if (block.length === 0) from = beginning;
-      block.push(entry);
-      bytes += entry.length;
-      last = beginning;
-    }
-    write();
+    const filter = this.#log.makeWindow((beginning, entries) => void addBlock.run(window * beginnings + beginning, entries));
+    const expiresAtMs = this.#expiresAtMs;
     addWindow.run(window, expiresAtMs, new Uint8Array(filter.buffer));
     clearLog.run();
-    this.#log.clear();
-    this.#lastRow = 0;
-    this.#unwritten = 0;
+    this.#clearLog();
     this.#windows.set(window, expiresAtMs);
     if (this.#finding === "filters") this.#filters.add(window, filter);
   }
@@ -341,7 +321,7 @@ const sql = {
   state: "SELECT version, (SELECT max(id) FROM done_log) AS last FROM done_state",
   raise: "UPDATE done_state SET version = version + 1",
   addLog: "INSERT INTO done_log (expires_at_ms, entries) VALUES (?, ?)",
-  logRows: "SELECT id, entries FROM done_log WHERE id > ? ORDER BY id",
+  logRows: "SELECT id, expires_at_ms AS expiresAtMs, entries FROM done_log WHERE id > ? ORDER BY id",
   logPage: "SELECT id, entries FROM done_log WHERE id > ? ORDER BY id LIMIT 1",
   putLog: "UPDATE done_log SET entries = ? WHERE id = ?",
   dropLog: "DELETE FROM done_log WHERE id = ?",
