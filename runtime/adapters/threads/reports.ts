@@ -83,7 +83,7 @@ export class PlainResults {
 
   add(ticket: number, durationMs: number, recordingMs: number): void {
     const next = headDoubles + resultDoubles * this.#count;
-    if (next === this.#doubles.length) {
+    if (next + resultDoubles > this.#doubles.length) {
       const larger = new Float64Array(this.#doubles.length * 2);
       larger.set(this.#doubles);
       this.#doubles = larger;
