@@ -89,7 +89,7 @@ const metAgainWithin = 1.25;
  * It is doubted where trips take so many times as long, after a second; once that was found to be due to load alone, when they take half as long
  * again, or after four seconds: to look costs next to nothing where load is what limits.
  */
-const doubtedFrom = 4;
+const doubtedFrom = 2;
 const doubtedAgainFrom = 1.5;
 const doubtedAfterMs = 1_000;
 const doubtedAgainAfterMs = 4_000;
