@@ -86,12 +86,12 @@ const startTimes = 4;
 const leastAgeMaxMs = 20_000;
 const metAgainWithin = 1.25;
 /**
- * It is doubted where trips take so many times as long, after a second; once that was found to be due to load alone, when they take half as long
+ * It is doubted where trips take so many times as long, after half a second; once that was found to be due to load alone, when they take half as long
  * again, or after four seconds: to look costs next to nothing where load is what limits.
  */
 const doubtedFrom = 2;
 const doubtedAgainFrom = 1.5;
-const doubtedAfterMs = 1_000;
+const doubtedAfterMs = 500;
 const doubtedAgainAfterMs = 4_000;
 /** Of a trip that takes less it is not doubted: on the same machine, chance makes it many times as long. */
 const doubtedMinMs = 10;
