@@ -6,6 +6,7 @@
  * loop is blocked cannot: thread-watch.ts sees to those.
  */
 import { availableParallelism } from "node:os";
+import { ChurningTable } from "../../core/churning.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { CallReport, LossPart, RunAnswer } from "../../core/outcome.ts";
 import type {
@@ -61,7 +62,7 @@ export class ThreadsExecutor implements Executor {
   readonly #apart = "(apart)";
   /** By dedicated skill; the shared one under the empty name. */
   readonly #lanes = new Map<string, Lane>();
-  readonly #runs = new Map<number, RunEntry>();
+  readonly #runs = ChurningTable.byNumber<RunEntry>();
   readonly #slow: (parts: readonly SlowStart[]) => void;
   readonly #threadWatch: ThreadWatch;
   readonly #skillNames: readonly string[];

@@ -117,7 +117,7 @@ export class Lane implements RunPlace {
     this.#turns.push(queue);
   }
 
-  #post(thread: PoolThread, turn: SkillQueue, entries: readonly RunEntry[]): void {
+  #post(thread: PoolThread, turn: SkillQueue, entries: RunEntry[]): void {
     const nowMs = this.#options.nowMs();
     for (const entry of entries) {
       entry.thread = thread;
@@ -129,6 +129,8 @@ export class Lane implements RunPlace {
     this.pool.post(thread, packOrders(turn.skill, entries), (workMs, why) => {
       if (workMs !== undefined) turn.workMs = measuredWorkMs(turn.workMs, workMs, entries.length);
       else for (const entry of entries) if (!entry.isAnswered) this.#options.failed(entry, why);
+      // What is left of piscina's tables of tasks may be taken for alive long after (core/churning.ts): runs and bodies are not to be with it.
+      entries.length = 0;
     });
   }
 }
