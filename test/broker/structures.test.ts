@@ -97,33 +97,39 @@ const content: MessageContent = {
 
 test("locks are in the order in which they end, whatever ends or is renewed before", () => {
   fc.assert(
-    fc.property(fc.array(fc.tuple(fc.constantFrom("lock", "lock", "unlock", "renew", "end"), fc.nat(30), fc.integer({ min: 1, max: 30 })), { maxLength: 200, size: "max" }), (steps) => {
-      const table = new LockTable();
-      const locked: StoredMessage[] = [];
-      let last = 0;
-      for (const [op, pick, untilMs] of steps) {
-        const picked = locked[pick % Math.max(1, locked.length)];
-        if (op === "lock") {
-          const message = new StoredMessage(fresh(content), (last += 1) % 7, 0);
-          table.lock(message, last, "holder", untilMs);
-          locked.push(message);
-        } else if (op === "unlock" && picked !== undefined) {
-          table.unlock(picked);
-          locked.splice(locked.indexOf(picked), 1);
-        } else if (op === "renew" && picked !== undefined) table.renew(picked, untilMs);
-        else if (op === "end") {
-          const ended = table.ended(untilMs);
-          if (ended === undefined) continue;
-          table.unlock(ended);
-          locked.splice(locked.indexOf(ended), 1);
+    fc.property(
+      fc.array(fc.tuple(fc.constantFrom("lock", "lock", "unlock", "renew", "end"), fc.nat(30), fc.integer({ min: 1, max: 30 })), {
+        maxLength: 200,
+        size: "max",
+      }),
+      (steps) => {
+        const table = new LockTable();
+        const locked: StoredMessage[] = [];
+        let last = 0;
+        for (const [op, pick, untilMs] of steps) {
+          const picked = locked[pick % Math.max(1, locked.length)];
+          if (op === "lock") {
+            const message = new StoredMessage(fresh(content), (last += 1) % 7, 0);
+            table.lock(message, last, "holder", untilMs);
+            locked.push(message);
+          } else if (op === "unlock" && picked !== undefined) {
+            table.unlock(picked);
+            locked.splice(locked.indexOf(picked), 1);
+          } else if (op === "renew" && picked !== undefined) table.renew(picked, untilMs);
+          else if (op === "end") {
+            const ended = table.ended(untilMs);
+            if (ended === undefined) continue;
+            table.unlock(ended);
+            locked.splice(locked.indexOf(ended), 1);
+          }
+          const [first] = [...locked].sort((a, b) => a.lockedUntilMs - b.lockedUntilMs || a.sequenceNumber - b.sequenceNumber);
+          assert.equal(table.earliest, first?.lockedUntilMs ?? Infinity);
+          const ended = table.ended(Infinity);
+          assert.deepEqual([ended?.lockedUntilMs, ended?.sequenceNumber], [first?.lockedUntilMs, first?.sequenceNumber]);
+          assert.equal(table.size, locked.length);
         }
-        const [first] = [...locked].sort((a, b) => a.lockedUntilMs - b.lockedUntilMs || a.sequenceNumber - b.sequenceNumber);
-        assert.equal(table.earliest, first?.lockedUntilMs ?? Infinity);
-        const ended = table.ended(Infinity);
-        assert.deepEqual([ended?.lockedUntilMs, ended?.sequenceNumber], [first?.lockedUntilMs, first?.sequenceNumber]);
-        assert.equal(table.size, locked.length);
-      }
-    }),
+      },
+    ),
     { numRuns: 500 },
   );
 });

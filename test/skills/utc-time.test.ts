@@ -18,7 +18,10 @@ const number = (digits: number, max: number): fc.Arbitrary<string> => fc.nat(max
 const time = fc
   .tuple(number(4, 9_999), number(2, 14), number(2, 33), number(2, 26), number(2, 63), number(2, 63))
   .map(([year, month, day, hour, minute, second]) => `${year}-${month}-${day}T${hour}:${minute}:${second}`);
-const fraction = fc.oneof(fc.constant(""), fc.string({ unit: fc.constantFrom(..."0123456789"), maxLength: 11 }).map((digits) => `.${digits}`));
+const fraction = fc.oneof(
+  fc.constant(""),
+  fc.string({ unit: fc.constantFrom(..."0123456789"), maxLength: 11 }).map((digits) => `.${digits}`),
+);
 const zone = fc.constantFrom("Z", "Z", "Z", "", "z", "+02:00", "-0530", "+25:00");
 
 test("a time is what Date takes it for, also where it is told without asking", () => {

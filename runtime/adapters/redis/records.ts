@@ -165,7 +165,8 @@ export function unpackClaims(reply: unknown, requests: readonly ClaimRequest[]):
   const results = requests.map(({ pipelineHash }, index): ClaimResult => {
     switch (codes[index]) {
       case letters.new:
-        if (fresh?.pipelineHash !== pipelineHash) fresh = { kind: "acquired", epoch: 1, failures: 0, losses: 0, generation: 0, restarts: 0, pipelineHash, steps: [] };
+        if (fresh?.pipelineHash !== pipelineHash)
+          fresh = { kind: "acquired", epoch: 1, failures: 0, losses: 0, generation: 0, restarts: 0, pipelineHash, steps: [] };
         return fresh;
       case letters.acquired:
         return unpackAcquired(reply[next++]);
