@@ -1,7 +1,7 @@
 /**
- * Tables that things come to and leave all the time. A Map is made anew whenever as many have left as it has places, and its old tables refer to
- * the new ones, and to all that was in them: once one is in the old generation, each collection of the young one takes what came after it for
- * alive, and puts it there, too, until the next collection of everything. Here the places stay, and what leaves leaves nothing behind.
+ * Tables that things come to and leave all the time. A Map is rebuilt whenever enough have left, and its old table refers to the new
+ * one, and to all that was in it: once one is in the old generation, each collection of the young one takes what came after it for alive, and
+ * puts it there, too, until the next collection of everything. Here the places stay, and what leaves leaves nothing behind.
  *
  * Each thing lies at the place that its key's hash names, or at the next free one; what lies behind a thing that leaves moves up.
  */

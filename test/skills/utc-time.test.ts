@@ -20,7 +20,7 @@ const time = fc
   .map(([year, month, day, hour, minute, second]) => `${year}-${month}-${day}T${hour}:${minute}:${second}`);
 const fraction = fc.oneof(
   fc.constant(""),
-  fc.string({ unit: fc.constantFrom(..."0123456789"), maxLength: 11 }).map((digits) => `.${digits}`),
+  fc.string({ unit: fc.constantFrom("0", "1", "5", "9"), maxLength: 11 }).map((digits) => `.${digits}`),
 );
 const zone = fc.constantFrom("Z", "Z", "Z", "", "z", "+02:00", "-0530", "+25:00");
 
