@@ -159,11 +159,15 @@ export class Settler {
 
   /** The run succeeded under its claim. `sessionState`: what it leaves its session; undefined when that is what it found. */
   succeed(work: Work, emitted: readonly OutgoingMessage[], sessionState?: Uint8Array | null): void {
-    const outbox = emitted.map((message) => ({ ...message, messageId: unguessableId(this.#secret, message.messageId, "emitted") }));
+    const outbox = emitted.length === 0 ? emitted : this.#named(emitted);
     const left = sessionState === undefined || work.turn === undefined ? undefined : { state: sessionState, sequenceNumber: work.delivery.sequenceNumber };
     const item = { work, outbox, left, write: { eventId: work.eventId, epoch: work.epoch, outbox: work.holdsOutbox(encodeOutbox(outbox, left)) } };
     work.stage = "recording";
     this.#finishes.add(item);
+  }
+
+  #named(emitted: readonly OutgoingMessage[]): readonly OutgoingMessage[] {
+    return emitted.map((message) => ({ ...message, messageId: unguessableId(this.#secret, message.messageId, "emitted") }));
   }
 
   /** The run had been done before: publish what is left, then complete. */

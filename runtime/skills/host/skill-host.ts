@@ -2,6 +2,7 @@
  * Executes runs inside a thread, many at a time. It knows nothing of threads: what it has to say goes to a sink, and its clock
  * is handed in.
  */
+import { ChurningTable } from "../../core/churning.ts";
 import type { Clock, Random, Timer } from "../../core/clock.ts";
 import type { EventOf } from "../author/event-contracts.ts";
 import type { Usage } from "../../core/limits.ts";
@@ -103,7 +104,7 @@ export class SkillHost implements RunHost<Run> {
   readonly contracts: EventContracts | undefined;
   readonly flags: Flags;
   readonly #options: SkillHostOptions;
-  readonly #runs = new Map<number, Run>();
+  readonly #runs = ChurningTable.byNumber<Run>();
   readonly #early = new Map<number, Early>();
   readonly #writes = new Map<number, (result: StepAcknowledgement["result"]) => void>();
   readonly #asks = new Map<number, (afterMs: number) => void>();
@@ -138,7 +139,7 @@ export class SkillHost implements RunHost<Run> {
 
   /** The runs that have not ended, the longest at work first; for people to read. */
   describeActive(): string {
-    const runs = [...this.#runs.values()];
+    const runs = [...this.#runs.values()].sort((one, other) => one.startedAtMs - other.startedAtMs);
     if (runs.length === 0) return "no run was at work";
     const named = runs.slice(0, describedMax).map((run) => describeRun({ skill: run.order.skill, eventId: run.eventId }));
     return `at work: ${named.join(", ")}${runs.length > describedMax ? ` and ${runs.length - describedMax} more` : ""}`;
@@ -150,7 +151,7 @@ export class SkillHost implements RunHost<Run> {
       const owner = originOf(thrown)?.owner;
       return `${owner === undefined ? "" : `by ${owner.name}, `}outside of every run; ${this.describeActive()}`;
     }
-    return `by ${describeRun(ids)}${this.#runs.has(ids.runId) ? "" : ", which had ended"}`;
+    return `by ${describeRun(ids)}${this.#runs.get(ids.runId) !== undefined ? "" : ", which had ended"}`;
   }
 
   /**
