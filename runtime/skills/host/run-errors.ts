@@ -31,10 +31,15 @@ export function unknownDependency(dependency: unknown, known: readonly string[])
   return new PermanentError(message, { code: "CALL_INVALID" });
 }
 
-export function stepNotStored({ name, state }: StepRecord): TransientError {
-  return new TransientError(`step '${name}': expected its ${state === "intent" ? "intent" : "result"} to be stored, the store did not answer`, {
-    code: "STORE_UNAVAILABLE",
-  });
+/** Undefined for steps that were to be recorded together. */
+export function stepNotStored(step: StepRecord | undefined): TransientError {
+  const which = step === undefined ? "the steps before" : `step '${step.name}'`;
+  return new TransientError(
+    `${which}: expected ${step === undefined ? "their results" : step.state === "intent" ? "its intent" : "its result"} to be stored, the store did not answer`,
+    {
+      code: "STORE_UNAVAILABLE",
+    },
+  );
 }
 
 export function stepNotAwaited(step: string): PermanentError {
