@@ -268,7 +268,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
   async call<Request, Response>(dependency: Dependency<Request, Response>, request: Request, options?: CallOptions<Response>): Promise<Response> {
     if (this.#isEnded) throw new RunEnded();
     this.#saga?.checkMayCall();
-    if (this.#open === undefined) await this.#recordLate();
+    if (this.#open === undefined && this.#late !== undefined) await this.#recordLate();
     return (this.#calls ??= new RunCalls(this, this.#prepared.dependencies)).call(dependency, request, options);
   }
 
@@ -316,7 +316,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
     const [options, effect] = stepArguments<AnyStepOptions<Result>, AnyStepEffect<Result>>(given, last);
     const kind = admitStep({ name, options, effect }, { isCritical: this.#prepared.skill.critical, open: this.#open?.name, met: this.#met });
     const mayBeLate = kind === "idempotent" && options.compensate === undefined && !this.#prepared.skill.critical;
-    if (!mayBeLate || this.#isInterrupted) await this.#recordLate();
+    if (this.#isInterrupted) await this.#recordLate();
     if (this.#isInterrupted) this.#stop({ kind: "interrupted" });
     if (this.#saga !== undefined) {
       const { result, quality } = this.#saga.meet(name, options as StepOptions<unknown, never>);
@@ -362,6 +362,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
   async #execute<Result>(open: OpenStep, record: StepRecord | undefined, options: AnyStepOptions<Result>, effect: AnyStepEffect<Result>): Promise<unknown> {
     const { name, kind } = open;
     const context = new OpenStepContext(this, open.idempotencyKey);
+    if (!open.mayBeLate && this.#late !== undefined) await this.#recordLate();
     // What the record says decides what the doubt is about; what the skill says now decides how to try again.
     if (record?.kind === "atMostOnce") {
       const why = record.state === "intent" ? "its effect may have happened" : "its result cannot be read";
@@ -447,7 +448,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
     this.#written(await this.host.writeStep(this, step, fellBack), step);
   }
 
-  #written(result: StepAcknowledgement["result"], step: StepRecord | undefined): void {
+  #written(result: StepAcknowledgement["result"] | undefined, step: StepRecord | undefined): void {
     if (this.#isEnded) throw new RunEnded();
     if (result === "stale") this.#stop({ kind: "stale" });
     if (result === "unavailable") {
@@ -463,8 +464,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
 
   /** What may not be repeated with other results begins only once the steps before it are on record. */
   async #recordLate(): Promise<void> {
-    const recorded = this.#late?.record();
-    if (recorded !== undefined) this.#written(await recorded, undefined);
+    this.#written(await this.#late?.record(), undefined);
   }
 
   /** The skill has come to all its compensations that it could: they are carried out. */
