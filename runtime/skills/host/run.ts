@@ -68,6 +68,8 @@ export class Run implements SkillContext<never>, RunOfCalls {
   readonly startedAtMs: number;
   readonly deadlineMs: number;
   leaseUntilMs: number;
+  /** How long it has waited until its steps were recorded. */
+  recordingMs = 0;
   readonly host: RunHost<Run>;
   readonly #prepared: PreparedSkill;
   /** Of a run that has failed for good: it goes backwards. */
@@ -298,6 +300,10 @@ export class Run implements SkillContext<never>, RunOfCalls {
 
   get settings(): SettingsReader["settings"] {
     return this.host.resources.info.settings;
+  }
+
+  isOn(flag: string): boolean {
+    return this.host.flags.isOn(flag);
   }
 
   qualityOf(step: string): StepQuality {

@@ -19,6 +19,7 @@ import { describeFailure } from "./failure.ts";
 import { decodeEvent } from "./decode-event.ts";
 import type { Decoded } from "./decode-body.ts";
 import type { EventContracts } from "./event-contracts.ts";
+import { Flags } from "./flags.ts";
 import { originOf } from "./module-owner.ts";
 import type { PreparedSkill } from "./prepared-skill.ts";
 import type { SkillLogLine } from "./run-log.ts";
@@ -31,8 +32,8 @@ import { Run } from "./run.ts";
 
 /** Where the host reports. Called synchronously; whoever listens groups by tick. */
 export interface HostSink {
-  /** `trace`: of a run that is told of. */
-  result(runId: number, answer: RunAnswer, calls: readonly CallReport[], durationMs: number, trace?: RunTrace): void;
+  /** `recordingMs`: of its duration, what it waited until its steps were recorded. `trace`: of a run that is told of. */
+  result(runId: number, answer: RunAnswer, calls: readonly CallReport[], durationMs: number, recordingMs: number, trace?: RunTrace): void;
   /** `fellBack`: what answered in place of the step's effect. */
   step(runId: number, requestId: number, step: StepRecord, fellBack?: FellBack): void;
   /** A run needs more of a dependency that is limited. */
@@ -67,6 +68,8 @@ export interface SkillHostOptions {
   readonly settings?: ThreadSettingsTable;
   /** What payloads are checked by; undefined where the worker has no contracts. */
   readonly contracts?: EventContracts | undefined;
+  /** Default: none. */
+  readonly flags?: Flags | undefined;
 }
 
 /** Whose code a thread is executing. */
@@ -99,6 +102,7 @@ export class SkillHost implements RunHost<Run> {
   readonly resources: Resources;
   readonly settings: ThreadSettingsTable;
   readonly contracts: EventContracts | undefined;
+  readonly flags: Flags;
   readonly #options: SkillHostOptions;
   readonly #runs = new Map<number, Run>();
   readonly #early = new Map<number, Early>();
@@ -114,6 +118,7 @@ export class SkillHost implements RunHost<Run> {
     this.agent = options.agent;
     this.traces = options.traces;
     this.contracts = options.contracts;
+    this.flags = options.flags ?? Flags.of(new Map());
     this.#options = options;
     this.#retries = new RetryLedger(options.retries);
     this.settings = options.settings ?? new ThreadSettingsTable();
@@ -266,8 +271,12 @@ export class SkillHost implements RunHost<Run> {
   writeStep(run: Run, step: StepRecord, fellBack?: FellBack): Promise<StepAcknowledgement["result"]> {
     this.#lastRequestId += 1;
     const requestId = this.#lastRequestId;
+    const askedAtMs = this.nowMs();
     return new Promise((resolve) => {
-      this.#writes.set(requestId, resolve);
+      this.#writes.set(requestId, (result) => {
+        run.recordingMs += this.nowMs() - askedAtMs;
+        resolve(result);
+      });
       this.#options.sink.step(run.order.runId, requestId, step, fellBack);
       this.#options.sink.worked(run.order.skill);
     });
@@ -313,12 +322,12 @@ export class SkillHost implements RunHost<Run> {
     this.#runs.delete(run.order.runId);
     this.#deadlines.delete(run);
     const trace = run.traceOf(answer);
-    this.#options.sink.result(run.order.runId, answer, run.reports(answer), this.nowMs() - run.startedAtMs, trace);
+    this.#options.sink.result(run.order.runId, answer, run.reports(answer), this.nowMs() - run.startedAtMs, run.recordingMs, trace);
     this.#options.sink.worked(run.order.skill);
   }
 
   #refuse(order: ThreadOrder, answer: RunAnswer): void {
-    this.#options.sink.result(order.runId, answer, noCalls, 0);
+    this.#options.sink.result(order.runId, answer, noCalls, 0, 0);
   }
 
   readonly #check = (run: Run, prepared: PreparedSkill): void => {

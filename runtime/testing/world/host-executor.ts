@@ -7,6 +7,7 @@ import { type PreparedSkill, prepareSkills } from "../../skills/host/prepared-sk
 import type { SkillLogLine } from "../../skills/host/run-log.ts";
 import { SkillHost } from "../../skills/host/skill-host.ts";
 import { ThreadSettingsTable } from "../../skills/host/settings.ts";
+import { Flags } from "../../skills/host/flags.ts";
 import type { Provided } from "../provide.ts";
 import type { ProcessClock } from "./sim-clock.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -227,6 +228,7 @@ export class HostExecutor implements Executor {
       // What they wait for is real: a database, a file.
       resources: { clock: systemClock, provided: provided?.resources ?? new Map() },
       contracts: provided?.contracts,
+      flags: Flags.of(provided?.flags ?? new Map()),
       consumers: [consumer],
       agent: undefined,
       limits: surroundings.limits,
@@ -252,8 +254,8 @@ export class HostExecutor implements Executor {
           this.#requests.set(requestId, inner);
           clock.soon(() => this.#listener?.questions([{ runId, requestId, about }]));
         },
-        result: (runId, answer, calls, durationMs) => {
-          if (isCurrent()) this.#answer(runId, answer, calls, durationMs);
+        result: (runId, answer, calls, durationMs, recordingMs) => {
+          if (isCurrent()) this.#answer(runId, answer, calls, durationMs, recordingMs);
         },
         step: (runId, inner, step) => {
           if (!isCurrent()) return;
@@ -267,9 +269,9 @@ export class HostExecutor implements Executor {
     return host;
   }
 
-  #answer(runId: number, answer: RunAnswer, calls: RunResult["calls"] = [], durationMs = 0): void {
+  #answer(runId: number, answer: RunAnswer, calls: RunResult["calls"] = [], durationMs = 0, recordingMs = 0): void {
     if (!this.#running.delete(runId)) return;
-    this.#results.push({ runId, answer, calls, durationMs });
+    this.#results.push({ runId, answer, calls, durationMs, recordingMs });
     this.#sendSoon();
   }
 
