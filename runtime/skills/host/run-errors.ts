@@ -1,6 +1,7 @@
 // What a run throws into its skill.
 import { messageOf } from "../../core/errors.ts";
 import { didYouMean } from "../../core/near-name.ts";
+import type { FailureRecord } from "../../core/outcome.ts";
 import { fieldOf } from "../../core/redact.ts";
 import type { StepRecord } from "../../core/run.ts";
 import { show } from "../author/check-options.ts";
@@ -40,6 +41,11 @@ export function stepNotStored(step: StepRecord | undefined): TransientError {
       code: "STORE_UNAVAILABLE",
     },
   );
+}
+
+/** `step`: the one that was open. */
+export function runTimeout(timeoutMs: number, step: string | undefined): FailureRecord {
+  return { code: "RUN_TIMEOUT", message: `expected the run to end within ${timeoutMs} ms, it did not`, ...(step === undefined ? {} : { step }) };
 }
 
 export function stepNotAwaited(step: string): PermanentError {

@@ -43,7 +43,7 @@ import { describeFailure, isDefinite, isUndone } from "./failure.ts";
 import { fallBack, fallingStep } from "./fallbacks.ts";
 import { LateSteps, withLate } from "./late-steps.ts";
 import type { PreparedSkill } from "./prepared-skill.ts";
-import { RunEnded, permanently, stepNotAwaited, stepNotStored } from "./run-errors.ts";
+import { RunEnded, permanently, runTimeout, stepNotAwaited, stepNotStored } from "./run-errors.ts";
 import type { StepAcknowledgement, ToldRuns } from "../../ports/executor.ts";
 import type { RunHost } from "./run-host.ts";
 import { skillLog } from "./run-log.ts";
@@ -204,9 +204,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
 
   /** Its time is over. */
   expire(): void {
-    const step = this.#open === undefined ? undefined : { step: this.#open.name };
-    const message = `expected the run to end within ${this.order.timeoutMs} ms, it did not`;
-    this.end({ kind: "timed-out", failure: { code: "RUN_TIMEOUT", message, ...step } });
+    this.end({ kind: "timed-out", failure: runTimeout(this.order.timeoutMs, this.#open?.name) });
   }
 
   /**
@@ -322,8 +320,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
     const [options, effect] = stepArguments<AnyStepOptions<Result>, AnyStepEffect<Result>>(given, last);
     const kind = admitStep({ name, options, effect }, { isCritical: this.#prepared.skill.critical, open: this.#open?.name, met: this.#met });
     const mayBeLate = kind === "idempotent" && options.compensate === undefined && !this.#prepared.skill.critical;
-    if (this.#isInterrupted) await this.#recordLate();
-    if (this.#isInterrupted) this.#stop({ kind: "interrupted" });
+    if (this.#isInterrupted) await this.#recordLate().then(() => this.#stop({ kind: "interrupted" }));
     if (this.#saga !== undefined) {
       const { result, quality } = this.#saga.meet(name, options as StepOptions<unknown, never>);
       this.#keep(name, nothingEmitted, quality);
