@@ -274,6 +274,11 @@ export class Work {
     return outbox;
   }
 
+  /** Steps that are recorded with its end. */
+  holdsSteps(steps: readonly StepRecord[]): void {
+    this.holdsMore(bytesOf(steps));
+  }
+
   /** Its claim tells of the steps of earlier executions. */
   goesOnFrom(steps: readonly StepRecord[]): void {
     if (steps.length + this.steps.length > 0) this.holdsMore(bytesOf(steps) - bytesOf(this.steps));

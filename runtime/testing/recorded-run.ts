@@ -1,5 +1,5 @@
 /** A run as its record and its message hold it, put into the store of a case that goes through it again. */
-import { createPayloadHash } from "../core/payload-hash.ts";
+import { createPayloadHash, isKnownPayload } from "../core/payload-hash.ts";
 import type { Delivery, OutgoingMessage } from "../core/delivery.ts";
 import { type RouteResult, readRoute } from "../core/read-route.ts";
 import type { StepRecord } from "../core/run.ts";
@@ -46,7 +46,9 @@ export async function restore(store: RunStore, run: RecordedRun, surroundings: S
   const answer = routeOfMessage(message, surroundings);
   if (!answer.ok || (steps.length === 0 && failuresBefore === 0)) return;
   const { eventId } = answer.route;
-  const payloadHash = run.payloadHash ?? (await createPayloadHash(surroundings.limits)(message.body, answer));
+  const own = await createPayloadHash(surroundings.limits)(message.body, answer);
+  // The record of a run that is done may know the beginning of its hash alone.
+  const payloadHash = run.payloadHash === undefined || isKnownPayload(own, run.payloadHash) ? own : run.payloadHash;
   for (let failed = 0; failed <= failuresBefore; failed += 1) {
     const [claim] = await store.claim([{ eventId, token: `recorded-${failed}`, payloadHash, pipelineHash }], leaseMs);
     if (claim?.kind !== "acquired") throw new Error(`expected the recorded run to be restored, found it ${claim?.kind ?? "unanswered"}`);

@@ -64,7 +64,7 @@ export function openedRow(records: FileRecords, consumer: number, eventId: strin
 export function forgetRecord({ statements, done }: FileRecords, consumer: number, eventId: string): void {
   const row = statements.findRun(consumer, eventId);
   if (row !== undefined) statements.forgetRun(row.id);
-  done.remove(consumer, eventId);
+  if (done.find(consumer, eventId, 0) !== undefined) done.remove(consumer, eventId);
 }
 
 /** Whether it was written: the caller still had the run. */

@@ -13,6 +13,7 @@ import type { RunTrace, SamplingPolicy } from "../../core/spans.ts";
 import { RetryLedger } from "../../policy/retry-ledger.ts";
 import type { QuestionAnswer, StepAcknowledgement, ToldRuns } from "../../ports/executor.ts";
 import { circuitStates } from "./call-dependency.ts";
+import type { LateSteps } from "./late-steps.ts";
 import type { LogLevel } from "../author/context.ts";
 import { Deadlines } from "./deadlines.ts";
 import { describeFailure } from "./failure.ts";
@@ -109,6 +110,7 @@ export class SkillHost implements RunHost<Run> {
   readonly #writes = new Map<number, (result: StepAcknowledgement["result"]) => void>();
   readonly #asks = new Map<number, (afterMs: number) => void>();
   readonly #questions = new Map<number, (said: QuestionAnswer["said"]) => void>();
+  readonly late: Deadlines<LateSteps>;
   readonly #deadlines: Deadlines<Run>;
   readonly #retries: RetryLedger;
   #lastRequestId = 0;
@@ -123,6 +125,7 @@ export class SkillHost implements RunHost<Run> {
     this.settings = options.settings ?? new ThreadSettingsTable();
     this.resources = new Resources({ clock: options.clock, ...options.resources, settings: this.settings.read });
     this.#deadlines = new Deadlines(options.clock, (run) => run.expire());
+    this.late = new Deadlines(options.clock, (steps) => steps.send());
   }
 
   consumerOf({ source }: Pick<ThreadOrder, "source">): string {
@@ -238,6 +241,7 @@ export class SkillHost implements RunHost<Run> {
   stop(): void {
     for (const run of this.#runs.values()) run.interrupt("stale");
     this.#deadlines.stop();
+    this.late.stop();
   }
 
   nowMs(): number {
