@@ -10,6 +10,7 @@ import { Display } from "./display.ts";
 import { HangComparison } from "./hang-comparison.ts";
 import { type Source, Stream, makeAhead } from "./stream.ts";
 import { type Summary, isSound, summarise } from "./verdict.ts";
+import { warmUp } from "./warm-up.ts";
 import { type World, startWorld } from "./world.ts";
 
 export interface DevOptions {
@@ -44,6 +45,7 @@ export async function runDev(given: DevOptions): Promise<number> {
     return exitCodes.good;
   }
   try {
+    await warmUp(world);
     const trial = new Trial(options, source, world, display, interrupted.signal);
     const summary = await trial.run();
     process.stdout.write(`${JSON.stringify(summary)}\n`);
