@@ -47,7 +47,8 @@ export function registerDevCommand(program: Command): void {
     .option("--transport <kind>", "speak to the broker with our own client (amqp) or with the official one (sdk)", transport, transportDefault)
     .option("--plugin <folder>", "run this plugin instead, with stand-ins by its stubs.ts, until Ctrl-C; may be repeated", several, [])
     .option("--watch", "with --plugin: begin afresh when a file of it is saved")
-    .action(async (options: DevOptions & PluginDevOptions) => {
+    .action(async (options: DevOptions & PluginDevOptions, command: Command) => {
+      if (options.watch === true && options.plugin.length === 0) command.error("error: option '--watch' needs '--plugin <folder>', which says what is watched");
       if (options.plugin.length > 0) {
         const { runPlugins } = await import("./dev/plugins.ts");
         process.exitCode = await runPlugins(options);
