@@ -8,6 +8,7 @@ import { BySecond } from "./by-second.ts";
 import { Progress } from "./progress.ts";
 import { Display } from "./display.ts";
 import { HangComparison } from "./hang-comparison.ts";
+import { hasScreen, openPage } from "./open-page.ts";
 import { type Source, Stream, makeAhead } from "./stream.ts";
 import { type Summary, isSound, summarise } from "./verdict.ts";
 import { warmUp } from "./warm-up.ts";
@@ -22,6 +23,8 @@ export interface DevOptions {
   readonly killWorkerAfter?: number;
   readonly hang?: string;
   readonly transport: TransportKind;
+  /** Show the live page in a browser, where there is somebody to see it. */
+  readonly open: boolean;
 }
 
 /** Events of a trial that does something after a share of them and names no number. */
@@ -44,6 +47,9 @@ export async function runDev(given: DevOptions): Promise<number> {
     process.stderr.write("holdfast: it was stopped before anything was sent; there is nothing to account for\n");
     return exitCodes.good;
   }
+  const { page } = world.worker;
+  if (options.open && page !== undefined && hasScreen({ isTerminal: process.stdout.isTTY, platform: process.platform, environment: process.env }))
+    openPage(page);
   try {
     await warmUp(world);
     const trial = new Trial(options, source, world, display, interrupted.signal);
