@@ -15,9 +15,9 @@ import type { BrokerControl } from "./broker-account.ts";
 /** The queue that it uses; nobody else reads it. */
 export const warmUpQueue = "warm-up";
 
-const messagesSent = 2_000;
+const messagesSent = 1_000;
 const bodyBytes = 6_000;
-const calls = 600;
+const calls = 320;
 const callsAtOnce = 16;
 const looks = 20;
 /** It is no part of the trial: when it takes longer, the trial begins without the rest of it. */

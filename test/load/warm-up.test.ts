@@ -26,7 +26,7 @@ test("a warm-up passes messages through its own queue alone and leaves none, and
   await warmUp({ config, broker: { account }, publisher, standIns: control, standInUrls: standIns.urls });
   const queues = Object.values(broker.inspect().queues);
   const totalsOf = (path: string) => queues.find((queue) => queue.path === path)?.totals;
-  assert.ok((totalsOf(warmUpQueue)?.completed ?? 0) > 1_000, JSON.stringify(totalsOf(warmUpQueue)));
+  assert.ok((totalsOf(warmUpQueue)?.completed ?? 0) > 500, JSON.stringify(totalsOf(warmUpQueue)));
   assert.equal(totalsOf(warmUpQueue)?.accepted, totalsOf(warmUpQueue)?.completed);
   assert.equal(totalsOf("agent-input")?.accepted, 0);
   assert.ok(looks > 0);
