@@ -201,6 +201,7 @@ export async function open(): Promise<AcceptTask> {
       retries: settings.retries.slice(0),
       clock,
       random: Math.random,
+      callsHttp: [...skills.values()].some(({ dependencies }) => [...dependencies.values()].some(({ server }) => server !== undefined)),
       begin: (...parts) => beginAll(...parts, new Int32Array(places.length)),
     });
   } catch (error) {
