@@ -74,6 +74,7 @@ function stubsOf(plugins: readonly string[]): Readonly<Record<string, string>> {
 /** The worker that is at work, and the one that is to follow. */
 class Reloading {
   readonly #config: string;
+  readonly #folder: string;
   readonly #plugins: readonly string[];
   readonly #ending = new Set<Promise<void>>();
   #current: WarmWorker | undefined;
@@ -82,15 +83,16 @@ class Reloading {
   #isAskedAgain = false;
   #isStopped = false;
 
-  constructor(config: string, plugins: readonly string[]) {
+  constructor(config: string, folder: string, plugins: readonly string[]) {
     this.#config = config;
+    this.#folder = folder;
     this.#plugins = plugins;
-    this.#next = new WarmWorker(config);
+    this.#next = new WarmWorker(config, folder, []);
   }
 
   /** One that is forked once all is being stopped would be left behind. */
   #warmUp(): void {
-    if (!this.#isStopped) this.#next = new WarmWorker(this.#config);
+    if (!this.#isStopped) this.#next = new WarmWorker(this.#config, this.#folder, this.#current?.imported ?? []);
   }
 
   /** Rejects where the first one does not start. */
@@ -126,6 +128,10 @@ class Reloading {
       // The worker that waits has not begun: it serves for the next save.
       say(`${messageOf(error, 600)}; the code before goes on, until the next save`);
       return;
+    }
+    if (this.#next.isOutdated) {
+      this.#end(this.#next);
+      this.#warmUp();
     }
     const next = this.#next;
     try {
@@ -175,7 +181,7 @@ export async function runPlugins(options: PluginDevOptions): Promise<number> {
   const broker = await startBroker({ entities: { queues: [inputQueue, outputQueue] } });
   mkdirSync(dirname(configFile), { recursive: true });
   writeFileSync(configFile, `${JSON.stringify(configOf(broker, places, folder), undefined, 2)}\n`, { mode: 0o600 });
-  const reloading = new Reloading(resolve(configFile), options.plugin);
+  const reloading = new Reloading(resolve(configFile), folder, options.plugin);
   let watchers: readonly FSWatcher[] = [];
   try {
     await Promise.race([reloading.begin(), stopped.promise]);
