@@ -47,6 +47,8 @@ export function registerDevCommand(program: Command): void {
     .option("--transport <kind>", "speak to the broker with our own client (amqp) or with the official one (sdk)", transport, transportDefault)
     .option("--plugin <folder>", "run this plugin instead, with stand-ins by its stubs.ts, until Ctrl-C; may be repeated", several, [])
     .option("--watch", "with --plugin: begin afresh when a file of it is saved")
+    .option("-c, --config <file>", "with --plugin: what says its settings and contracts (default: the nearest holdfast.config.* at the plugin or above it)")
+    .option("--set <key=value>", "with --plugin: set a key of its configuration, such as settings.PLUGIN.KEY; may be repeated", several, [])
     .action(async (options: DevOptions & PluginDevOptions) => {
       if (options.plugin.length > 0) {
         const { runPlugins } = await import("./dev/plugins.ts");

@@ -3,16 +3,18 @@ import { enableCompileCache } from "node:module";
 import { extname } from "node:path";
 import { hearStopSignals } from "#runtime/cli/stop-signals.ts";
 import { exitCodes } from "#runtime/cli/exit-codes.ts";
+import type { DevPlan } from "./dev-config.ts";
 
 hearStopSignals("stay");
 // A thread asks for it as well; what was compiled for the code before is taken from there.
 enableCompileCache();
 const [config = "", packages = "[]"] = process.argv.slice(2);
-const [{ start }, { HoldfastError, messageOf }, { endProcess }, { awaitPlugins }] = await Promise.all([
+const [{ start }, { HoldfastError, messageOf }, { endProcess }, { awaitPlugins }, { writeDevConfig }] = await Promise.all([
   import("#runtime/cli/start.ts"),
   import("#runtime/core/errors.ts"),
   import("#runtime/adapters/threads/end-process.ts"),
   import("#runtime/skills/host/probe.ts"),
+  import("./dev-config.ts"),
   // What a worker loads when it starts.
   import("#runtime/compose/worker.ts"),
   import("#runtime/cli/admin-server.ts"),
@@ -27,9 +29,10 @@ const imported = [
 awaitPlugins(imported);
 await Promise.allSettled(imported.map((url) => import(url) as Promise<unknown>));
 process.send?.({ type: "warm" });
-await new Promise((resolve) => process.once("message", resolve));
+const plan = await new Promise<DevPlan>((resolve) => process.once("message", resolve));
 try {
-  await start({ config }, { isHasty: true });
+  process.send?.({ type: "reads", folders: await writeDevConfig(config, plan) });
+  await start({ config, set: plan.set }, { isHasty: true });
 } catch (error) {
   process.stderr.write(`holdfast: ${error instanceof HoldfastError ? messageOf(error, 8_000) : String((error as Error).stack)}\n`);
   process.exitCode = exitCodes.failed;

@@ -4,14 +4,27 @@ import { renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { extname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { HoldfastError } from "#runtime/core/errors.ts";
+import type { DevPlan } from "./dev-config.ts";
 import { stubsVariable } from "./stubs-variable.ts";
 
 const extension = extname(import.meta.filename);
 
 interface News {
-  readonly type?: "warm" | "ready" | "report" | "imports";
+  readonly type?: "warm" | "ready" | "report" | "imports" | "reads";
   readonly admin?: string;
   readonly url?: string;
+  readonly folders?: readonly string[];
+}
+
+/** What a worker that waits knows beforehand. */
+export interface WarmWorkerOptions {
+  /** The file that its configuration is written to. */
+  readonly config: string;
+  /** For what it is told when it begins. */
+  readonly folder: string;
+  /** What plugins are known to import, as URLs: it has them loaded. */
+  readonly packages: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
 }
 
 const installed = "/node_modules/";
@@ -31,28 +44,25 @@ export class WarmWorker {
   readonly #packages: readonly string[];
   readonly #madeAtMs = Date.now();
   readonly #imported = new Set<string>();
+  #folders: readonly string[] = [];
 
-  /**
-   * @param config the file of its configuration
-   * @param folder for what it is told when it begins
-   * @param packages what plugins are known to import, as URLs: it has them loaded
-   */
-  constructor(config: string, folder: string, packages: readonly string[]) {
+  constructor({ config, folder, packages, env }: WarmWorkerOptions) {
     made += 1;
     this.#stubsFile = join(folder, `stubs-${made}.json`);
     this.#packages = packages;
     const preload = pathToFileURL(join(import.meta.dirname, `stubs-preload${extension}`)).href;
-    const options = `${process.env["NODE_OPTIONS"] ?? ""} --import=${preload}`.trim();
+    const options = `${env["NODE_OPTIONS"] ?? ""} --import=${preload}`.trim();
     // A group of its own: a terminal's Ctrl-C is for the parent alone.
     this.#child = fork(join(import.meta.dirname, `plugin-worker${extension}`), [config, JSON.stringify(packages)], {
       stdio: ["ignore", "inherit", "inherit", "ipc"],
       detached: true,
-      env: { ...process.env, NODE_OPTIONS: options, [stubsVariable]: this.#stubsFile },
+      env: { ...env, NODE_OPTIONS: options, [stubsVariable]: this.#stubsFile },
     });
     const warm = Promise.withResolvers<void>();
     this.#warm = warm.promise;
-    this.#child.on("message", ({ type, admin, url }: News) => {
+    this.#child.on("message", ({ type, admin, url, folders = [] }: News) => {
       if (type === "imports" && url !== undefined) this.#imported.add(url);
+      if (type === "reads") this.#folders = folders;
       if (type === "warm") warm.resolve();
       if (type === "ready") this.#ready.resolve(admin);
     });
@@ -71,6 +81,11 @@ export class WarmWorker {
     return [...this.#imported];
   }
 
+  /** Folders that it reads beside its plugins. */
+  get folders(): readonly string[] {
+    return this.#folders;
+  }
+
   /** Packages that it has loaded may have been installed anew since. */
   get isOutdated(): boolean {
     return this.#packages.some((url) => installedAtMs(url) > this.#madeAtMs);
@@ -81,13 +96,13 @@ export class WarmWorker {
    *
    * @param stubs by the URL of a plugin's entry, that of its file of stubs, or nothing
    */
-  async begin(stubs: Readonly<Record<string, string>>): Promise<string | undefined> {
+  async begin(plan: DevPlan, stubs: Readonly<Record<string, string>>): Promise<string | undefined> {
     await this.#warm;
     // Its threads look for the file while they load other things: it is there as a whole, or not.
     writeFileSync(`${this.#stubsFile}.new`, JSON.stringify(stubs));
     renameSync(`${this.#stubsFile}.new`, this.#stubsFile);
     // One that is ending has no channel; its end is what is heard then.
-    this.#child.send({ type: "begin" }, () => undefined);
+    this.#child.send(plan, () => undefined);
     return this.#ready.promise;
   }
 
