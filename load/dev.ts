@@ -45,6 +45,7 @@ export function registerDevCommand(program: Command): void {
       dependency,
     )
     .option("--transport <kind>", "speak to the broker with our own client (amqp) or with the official one (sdk)", transport, transportDefault)
+    .option("--no-open", "do not open the live page in a browser, as is done at a terminal on a machine with a screen")
     .option("--plugin <folder>", "run this plugin instead, with stand-ins by its stubs.ts, until Ctrl-C; may be repeated", several, [])
     .option("--watch", "with --plugin: begin afresh when a file of it is saved")
     .option("-c, --config <file>", "with --plugin: what says its settings and contracts (default: the nearest holdfast.config.* at the plugin or above it)")

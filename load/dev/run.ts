@@ -8,6 +8,7 @@ import { BySecond } from "./by-second.ts";
 import { Progress } from "./progress.ts";
 import { Display } from "./display.ts";
 import { HangComparison } from "./hang-comparison.ts";
+import { hasScreen, openPage } from "./open-page.ts";
 import { type Source, Stream, makeAhead } from "./stream.ts";
 import { type Summary, isSound, summarise } from "./verdict.ts";
 import { type World, startWorld } from "./world.ts";
@@ -21,6 +22,8 @@ export interface DevOptions {
   readonly killWorkerAfter?: number;
   readonly hang?: string;
   readonly transport: TransportKind;
+  /** Show the live page in a browser, where there is somebody to see it. */
+  readonly open: boolean;
 }
 
 /** Events of a trial that does something after a share of them and names no number. */
@@ -43,6 +46,9 @@ export async function runDev(given: DevOptions): Promise<number> {
     process.stderr.write("holdfast: it was stopped before anything was sent; there is nothing to account for\n");
     return exitCodes.good;
   }
+  const { page } = world.worker;
+  if (options.open && page !== undefined && hasScreen({ isTerminal: process.stdout.isTTY, platform: process.platform, environment: process.env }))
+    openPage(page);
   try {
     const trial = new Trial(options, source, world, display, interrupted.signal);
     const summary = await trial.run();

@@ -17,6 +17,8 @@ interface Described {
   readonly "x-role": string;
   /** Who acts for some tenants alone may use it: it shows and does what is theirs, or is about nobody's events. */
   readonly "x-tenants"?: boolean;
+  /** It goes through records of the store or messages of queues: how often one caller may ask for that is bounded. */
+  readonly "x-looks-through"?: boolean;
   readonly parameters?: readonly Parameter[];
   readonly requestBody?: { readonly content: { readonly "application/json": { readonly schema: object } } };
 }
@@ -34,6 +36,8 @@ export interface Route {
   readonly role: AdminRole;
   /** Who acts for some tenants alone may use it. */
   readonly isForTenants: boolean;
+  /** It goes through records of the store or messages of queues. */
+  readonly looksThrough: boolean;
   /** Throw `Problem` for what is not as the document says. */
   checkInputs(params: object, query: object): void;
   checkBody(body: unknown): void;
@@ -61,6 +65,7 @@ export function routesOf(text: string): readonly Route[] {
         url: path.replaceAll(/\{(\w+)\}/g, ":$1"),
         role: adminRoles.find((role) => role === described["x-role"]) ?? "admin",
         isForTenants: described["x-tenants"] === true,
+        looksThrough: described["x-looks-through"] === true,
         checkInputs: (params, query) => [params, query].forEach((value, index) => check(checks[index], value, index === 0 ? "the path" : "the query")),
         checkBody: (body) => check(checkBody, body, "the body"),
       };

@@ -1,4 +1,5 @@
 /** Who is let in at a door to the admin API, and how what went wrong there is told. */
+import { hash } from "node:crypto";
 import type { FastifyRequest } from "fastify";
 import type { AdminAuthSettings } from "../core/config/admin.ts";
 import { messageOf } from "../core/errors.ts";
@@ -7,27 +8,50 @@ import { Pace } from "./pace.ts";
 import { Problem } from "./problem.ts";
 
 export const bodyBytesMax: number = 64 * 1024;
-/** Tokens that one address may get wrong in a minute. */
-const wrongTokensPerMinute = 30;
+/** How often one token may be wrong in a minute at one address: a program that goes on with one that has ended hinders nobody else. */
+const sameTokenPerMinute = 30;
+/** Wrong tokens of one address in a minute: behind a proxy, or within a cluster, many have the same. */
+const wrongTokensPerMinute = 600;
+/** Tokens that were good lately are remembered. */
+const goodTokensMax = 1_000;
 
 export class Gate {
   readonly #authenticator: Authenticator;
+  readonly #sameTokens: Pace;
   readonly #wrongTokens: Pace;
+  /** By their hashes; the last one last. */
+  readonly #goodTokens = new Set<string>();
 
   constructor(auth: AdminAuthSettings | undefined, monotonicMs: () => number) {
     this.#authenticator = auth === undefined ? openToAll : new TokenAuthenticator(auth);
+    this.#sameTokens = new Pace(sameTokenPerMinute, monotonicMs);
     this.#wrongTokens = new Pace(wrongTokensPerMinute, monotonicMs);
   }
 
-  /** An address that keeps getting tokens wrong is not listened to for a while. */
-  async callerOf({ ip, headers }: Pick<FastifyRequest, "ip" | "headers">): Promise<Caller> {
-    this.#wrongTokens.check(ip);
+  /** A token that keeps being wrong is not looked at for a while, nor is an address that shows ever other ones, but for those that were good. */
+  async callerOf({ ip, headers: { authorization } }: Pick<FastifyRequest, "ip" | "headers">): Promise<Caller> {
+    const token = hash("sha256", authorization ?? "", "base64url");
+    const tokenThere = `${ip} ${token}`;
+    this.#sameTokens.check(tokenThere);
+    if (!this.#goodTokens.has(token)) this.#wrongTokens.check(ip);
     try {
-      return await this.#authenticator.callerOf(headers.authorization);
+      const caller = await this.#authenticator.callerOf(authorization);
+      this.#remember(token);
+      return caller;
     } catch (error) {
-      if (error instanceof Problem && error.kind === "bad-token") this.#wrongTokens.take(ip);
+      if (!(error instanceof Problem) || error.kind !== "bad-token") throw error;
+      this.#goodTokens.delete(token);
+      this.#sameTokens.take(tokenThere);
+      this.#wrongTokens.take(ip);
       throw error;
     }
+  }
+
+  #remember(token: string): void {
+    this.#goodTokens.delete(token);
+    this.#goodTokens.add(token);
+    const [oldest] = this.#goodTokens;
+    if (this.#goodTokens.size > goodTokensMax && oldest !== undefined) this.#goodTokens.delete(oldest);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Synthetic transactions: sends a probe to a source, by request or by schedule, and waits for whichever worker of the pool settles it.
  *
- *   under-way ──▶ completed | failed
+ *   under-way ──▶ completed | passed-by | failed
  *       │ ▲
  *       ▼ │ (it comes late)
  *     timed-out
@@ -26,7 +26,7 @@ export interface ProbeTarget {
   readonly asksForSession: boolean;
 }
 
-export const probeResults = ["completed", "failed", "timed-out"] as const;
+export const probeResults = ["completed", "passed-by", "failed", "timed-out"] as const;
 type ProbeResult = (typeof probeResults)[number];
 
 export interface ProbeView {
@@ -97,7 +97,9 @@ export class Probes {
 
   constructor(options: ProbesOptions) {
     this.#options = options;
-    this.#counts = new Map(options.targets.map(({ source }) => [source, { results: { completed: 0, failed: 0, "timed-out": 0 }, lastSuccessMs: undefined }]));
+    this.#counts = new Map(
+      options.targets.map(({ source }) => [source, { results: { completed: 0, "passed-by": 0, failed: 0, "timed-out": 0 }, lastSuccessMs: undefined }]),
+    );
   }
 
   start(): void {
@@ -208,10 +210,11 @@ export class Probes {
       }
       if (report === undefined) return;
       const stagesMs = { send: sendMs, ...report.stagesMs };
-      const { criticalMs, failure: why, by: settledBy } = report;
-      if (why === "") measured(source, stagesMs, criticalMs);
-      this.#ended(probe, why === "" ? "completed" : "failed", { why, settledBy, criticalMs, stagesMs });
-      if (why === "") await forget(source, eventId);
+      const { criticalMs, by: settledBy } = report;
+      const result = resultOf(report);
+      if (result === "completed") measured(source, stagesMs, criticalMs);
+      this.#ended(probe, result, { why: report.failure || (report.passedBy ?? ""), settledBy, criticalMs, stagesMs });
+      if (result === "completed") await forget(source, eventId);
     } finally {
       endWaiting();
     }
@@ -265,6 +268,11 @@ export class Probes {
     if (counts === undefined) throw new RangeError(`expected a source that is probed, got '${source}'`);
     return counts;
   }
+}
+
+function resultOf({ failure, passedBy }: ProbeReport): ProbeResult {
+  if (failure !== "") return "failed";
+  return passedBy === undefined ? "completed" : "passed-by";
 }
 
 /** For people to read. */

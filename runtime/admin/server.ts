@@ -20,6 +20,8 @@ export interface AdminServerOptions {
   readonly operations: Operations;
   readonly audit: Audit;
   readonly metrics: { readonly contentType: string; text(): Promise<string> };
+  /** Hears how long each answer took. */
+  answered(operation: string, durationMs: number): void;
   readonly live: () => Health;
   readonly ready: () => Health;
   readonly startup: () => Health;
@@ -32,6 +34,8 @@ export interface AdminServerOptions {
 
 /** So many are let through for one change. */
 const dryRunsAChange = 10;
+/** Of one caller; a page looks at dead letters each five seconds at the most. */
+const looksThroughPerMinute = 120;
 const requestTimeoutMs = 30_000;
 const apiPrefix = "/api/v1";
 
@@ -41,7 +45,10 @@ export class AdminServer {
   readonly #changes: Pace;
   /** They change nothing, and look at as much. */
   readonly #dryRuns: Pace;
+  readonly #looks: Pace;
   readonly #server: FastifyInstance;
+  /** Their names, by method and address as they are served. */
+  readonly #operationsByUrl = new Map<string, string>();
 
   /** Throws when the document and the operations differ. */
   constructor(options: AdminServerOptions) {
@@ -50,6 +57,7 @@ export class AdminServer {
     this.#gate = new Gate(settings.auth, monotonicMs);
     this.#changes = new Pace(settings.changesPerMinute, monotonicMs);
     this.#dryRuns = new Pace(dryRunsAChange * settings.changesPerMinute, monotonicMs);
+    this.#looks = new Pace(looksThroughPerMinute, monotonicMs);
     this.#server = fastify({
       logger: false,
       bodyLimit: bodyBytesMax,
@@ -79,6 +87,11 @@ export class AdminServer {
       void reply.headers({ "x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cache-control": "no-store" });
       done(refuseOrigin(request, this.#options.settings.auth !== undefined));
     });
+    server.addHook("onResponse", (request, reply, done) => {
+      const operation = this.#operationsByUrl.get(`${request.method} ${request.routeOptions.url ?? ""}`);
+      if (operation !== undefined) this.#options.answered(operation, reply.elapsedTime);
+      done();
+    });
     server.setErrorHandler((error, request, reply) => this.#refuse(reply, problemOf(error), request.routeOptions.url ?? ""));
     server.setNotFoundHandler((request, reply) =>
       this.#refuse(reply, new Problem("not-found", `expected a path that openapi.json describes, found ${request.method} ${request.url.slice(0, 200)}`), ""),
@@ -93,11 +106,13 @@ export class AdminServer {
       ["/startupz", () => this.#options.startup()],
     ] as const;
     for (const [url, look] of probes) {
+      this.#operationsByUrl.set(`GET ${url}`, url.slice(1));
       this.#server.get(url, (_request, reply) => {
         const { isWell, why } = look();
         return reply.code(isWell ? 200 : 503).send({ status: isWell ? "ok" : "failing", why });
       });
     }
+    this.#operationsByUrl.set("GET /metrics", "metrics");
     this.#server.get("/metrics", async (request, reply) => {
       if (settings.auth?.metricsAreOpen !== true) refuseTenants(await this.#callerOf(request, "viewer"), "/metrics");
       return reply.type(metrics.contentType).send(await metrics.text());
@@ -112,6 +127,7 @@ export class AdminServer {
       const operation = operations.get(route.operationId);
       if (operation === undefined) throw new TypeError(`expected an operation '${route.operationId}', which openapi.json describes`);
       unserved.delete(route.operationId);
+      this.#operationsByUrl.set(`${route.method} ${apiPrefix}${route.url}`, route.operationId);
       this.#server.route({
         method: route.method,
         url: `${apiPrefix}${route.url}`,
@@ -147,6 +163,7 @@ export class AdminServer {
   #read(route: Route, operation: Extract<Operation, { kind: "read" }>, call: Call): ReturnType<typeof operation.run> {
     if (!route.isForTenants) refuseTenants(call.caller, route.operationId);
     route.checkInputs(call.params, call.query);
+    if (route.looksThrough) this.#looks.take(call.caller.who);
     return operation.run(call);
   }
 

@@ -21,7 +21,7 @@ import { findMessages } from "../recovery/runs-messages.ts";
 import { skillOf } from "../recovery/runs-progress.ts";
 import { findOwn, type Looked, type OwnPayloads, ownPayloads, tenantOf } from "../recovery/whose.ts";
 import { allStates, LatestRuns, scanRuns } from "../recovery/runs-scan.ts";
-import { messagesPeekedMax, type Place, placeOf } from "./admin-places.ts";
+import { inTurn, messagesPeekedMax, type Place, placeOf } from "./admin-places.ts";
 import { changeRun } from "./admin-runs.ts";
 import { plainLetter, time } from "./dlq-letters.ts";
 import { describeStep, plainStory } from "./runs-explain.ts";
@@ -77,13 +77,15 @@ export class AdminEvents implements EventDoors {
 
   async #addRuns(place: Place, { latest, wanted, skill, known }: RunsWanted, tenants: Tenants): Promise<void> {
     const { name } = firstSource(place.config);
-    const own = tenants === undefined ? undefined : await looking(place, (looked) => ownPayloads(looked, tenants, messagesPeekedMax));
-    await place.records.use(async ({ store, records, kinds }) => {
-      for (const [hash, kind] of kinds) known.set(hash, kind);
-      const pages = own === undefined ? scanRuns(records, { clock: systemClock, states: wanted, signal: this.#abort.signal }) : runsOf(store, own, wanted);
-      for await (const page of pages)
-        for (const run of page) if (skill === undefined || kinds.get(run.pipelineHash)?.skill === skill) latest.add({ ...run, source: name });
-    });
+    const own = tenants === undefined ? undefined : await looking(place, tenants, (looked) => ownPayloads(looked, tenants, messagesPeekedMax));
+    const add = (): Promise<void> =>
+      place.records.use(async ({ store, records, kinds }) => {
+        for (const [hash, kind] of kinds) known.set(hash, kind);
+        const pages = own === undefined ? scanRuns(records, { clock: systemClock, states: wanted, signal: this.#abort.signal }) : runsOf(store, own, wanted);
+        for await (const page of pages)
+          for (const run of page) if (skill === undefined || kinds.get(run.pipelineHash)?.skill === skill) latest.add({ ...run, source: name });
+      });
+    await inTurn(place, tenants, add);
   }
 
   async run(source: string | undefined, eventId: string, tenants: Tenants): Promise<object | undefined> {
@@ -95,7 +97,7 @@ export class AdminEvents implements EventDoors {
   }
 
   async #runAt(place: Place, eventId: string, tenants: Tenants): Promise<object | undefined> {
-    const theirs = tenants === undefined ? undefined : await looking(place, (looked) => findOwn(looked, tenants, eventId, messagesPeekedMax));
+    const theirs = tenants === undefined ? undefined : await looking(place, tenants, (looked) => findOwn(looked, tenants, eventId, messagesPeekedMax));
     return place.records.use(async ({ store, kinds }) => {
       const view = await store.read(eventId);
       if (view !== undefined && theirs?.own.has(eventId, view.payloadHash) === false) return undefined;
@@ -126,9 +128,8 @@ export class AdminEvents implements EventDoors {
 
   async #explainAt(place: Place, eventId: string, tenants: Tenants): Promise<{ readonly state: string } | undefined> {
     const { name } = firstSource(place.config);
-    const theirs = tenants === undefined ? undefined : await looking(place, (looked) => findOwn(looked, tenants, eventId, messagesPeekedMax));
-    const found =
-      theirs?.found ?? (await place.queues.use((queues) => place.letters.use((letters) => findMessages(queues, letters, eventId, messagesPeekedMax))));
+    const theirs = tenants === undefined ? undefined : await looking(place, tenants, (looked) => findOwn(looked, tenants, eventId, messagesPeekedMax));
+    const found = theirs?.found ?? (await looking(place, tenants, ({ queues, letters }) => findMessages(queues, letters, eventId, messagesPeekedMax)));
     return place.records.use(async ({ store, kinds }) => {
       // The record last: what was in no queue may have been on its way from one to another.
       const known = await store.read(eventId);
@@ -145,7 +146,7 @@ export class AdminEvents implements EventDoors {
   async changeRun(source: string | undefined, order: RunOrdered, tenants: Tenants): Promise<RunChanged> {
     const place = await this.#placeOfRun(source, order.eventId, tenants);
     const carryOut = (): Promise<RunChanged> => changeRun(place, order, { tenants, signal: this.#abort.signal });
-    return tenants === undefined ? carryOut() : place.turns.take(carryOut);
+    return tenants === undefined ? carryOut() : inTurn(place, tenants, carryOut);
   }
 
   /** The source that has the event's record, or where none has, a message of it. */
@@ -174,15 +175,16 @@ export class AdminEvents implements EventDoors {
     return groups;
   }
 
-  #deadLettersAt({ config, letters: opened }: Place, tenants: Tenants): Promise<readonly object[]> {
-    const { name } = firstSource(config);
-    return opened.use(async (letters) => {
+  #deadLettersAt(place: Place, tenants: Tenants): Promise<readonly object[]> {
+    const { name } = firstSource(place.config);
+    const group = async (letters: Letters): Promise<readonly object[]> => {
       const counted = new Groups();
       for await (const { letter, delivery } of scan(letters)) if (tenants === undefined || isOf(tenants, tenantOf(letters, delivery))) counted.add(letter);
       return counted
         .list()
         .map(({ example, firstMs, lastMs, ...rest }) => ({ ...rest, first: time(firstMs), last: time(lastMs), example: plainLetter(example, name) }));
-    });
+    };
+    return inTurn(place, tenants, () => place.letters.use(group));
   }
 
   /** Those that were ordered for these tenants, or some of them. */
@@ -261,10 +263,11 @@ export class AdminEvents implements EventDoors {
   }
 }
 
-/** Looks at messages of the place while no other tenant's look does. */
-function looking<Result>({ config, queues, letters, turns }: Place, look: (looked: Looked) => Promise<Result>): Promise<Result> {
+/** Looks at messages of the place in turn. */
+function looking<Result>(place: Place, tenants: Tenants, look: (looked: Looked) => Promise<Result>): Promise<Result> {
+  const { config, queues, letters } = place;
   const hashPayload = createPayloadHash(limitsOf(config));
-  return turns.take(() => queues.use((open) => letters.use((own) => look({ queues: open, letters: own, hashPayload }))));
+  return inTurn(place, tenants, () => queues.use((open) => letters.use((own) => look({ queues: open, letters: own, hashPayload }))));
 }
 
 /** Whether both are about events of one of them. */

@@ -5,6 +5,7 @@ import { composeRunRecords, composeRunStore } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
 import { messageOf } from "../core/errors.ts";
 import type { RunKind } from "../core/run.ts";
+import type { Tenants } from "../core/tenants.ts";
 import type { DeadLetterBox } from "../ports/dead-letters.ts";
 import type { Letters } from "../recovery/letters.ts";
 import { kindsOf } from "./runs-records.ts";
@@ -55,7 +56,7 @@ export class Opened<Thing> {
 
 const waitingMax = 20;
 
-/** Lets one look at a time go through all messages; a few wait for their turn, and of more each is refused. */
+/** Lets one look at a time go through all messages, or records; a few wait for their turn, and of more each is refused. */
 export class Turns {
   #last: Promise<unknown> = Promise.resolve();
   #asked = 0;
@@ -84,8 +85,13 @@ export interface Place {
   readonly records: Opened<{ readonly store: Store; readonly records: Records; readonly kinds: ReadonlyMap<string, RunKind> }>;
   readonly letters: Opened<Letters>;
   readonly queues: Opened<readonly DeadLetterBox[]>;
-  /** For tenants, of whom there are many. */
-  readonly turns: Turns;
+  /** For those who act for some tenants, of whom there are many, and for all others, who do not wait for them. */
+  readonly turns: { readonly tenants: Turns; readonly operators: Turns };
+}
+
+/** Goes through records or messages of the place while nobody else of the caller's kind does. */
+export function inTurn<Result>({ turns }: Pick<Place, "turns">, tenants: Tenants, work: () => Promise<Result>): Promise<Result> {
+  return (tenants === undefined ? turns.operators : turns.tenants).take(work);
 }
 
 async function stopAll(boxes: readonly DeadLetterBox[]): Promise<void> {
@@ -114,6 +120,6 @@ export function placeOf(config: Config, directory: string): Place {
     }),
     letters: new Opened(openLetters, ({ boxes }) => stopAll(boxes)),
     queues: new Opened(() => composeQueues(config), stopAll),
-    turns: new Turns(),
+    turns: { tenants: new Turns(), operators: new Turns() },
   };
 }

@@ -58,6 +58,7 @@ async function whereabouts(doors: Pick<AdminEvents, "run">, source: string, even
 }
 
 function levelOf({ state, who }: ProbeView): "debug" | "info" | "warn" {
+  if (state === "passed-by") return "info";
   if (state !== "completed") return "warn";
   return who === "schedule" ? "debug" : "info";
 }

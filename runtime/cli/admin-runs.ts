@@ -8,9 +8,15 @@ import { findMessages } from "../recovery/runs-messages.ts";
 import { findOwn } from "../recovery/whose.ts";
 import { messagesPeekedMax, type Place } from "./admin-places.ts";
 import { cancelRun } from "./runs-cancel.ts";
-import type { Change, Told } from "./runs-change.ts";
+import type { Change, Told, Ways } from "./runs-change.ts";
 import { kindsOf } from "./runs-records.ts";
 import { resumeRun } from "./runs-resume.ts";
+
+const ways: Ways = {
+  bringMessage: "send the event again, with the same id and payload",
+  see: (eventId) => `GET /api/v1/runs/${encodeURIComponent(eventId)}/explanation shows what becomes of it`,
+  closeLetter: "its dead letter goes with a replay (POST /api/v1/replays), or by the command 'holdfast dlq purge', which the API does not have",
+};
 
 interface Whose {
   readonly tenants: Tenants;
@@ -36,7 +42,7 @@ export function changeRun(place: Place, order: RunOrdered, { tenants, signal }: 
           signal,
           letters,
           surroundings,
-          waysToBringIt: "send the event again, with the same id and payload",
+          ways,
           find: (id) => (theirs === undefined ? findMessages(queues, letters, id, messagesPeekedMax) : Promise.resolve(theirs.found)),
           async view(id) {
             const view = await store.read(id);

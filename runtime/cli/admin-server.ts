@@ -67,6 +67,7 @@ export async function openServer(config: Config & { readonly admin: AdminSetting
       contentType: metrics.contentType,
       text: () => metricsText(parts, backlog, [...scaling.samples(), ...probes.samples(), ...changesOf(audit)]),
     },
+    answered: (operation, durationMs) => metrics.answered(operation, durationMs),
     live: () => liveness(life()),
     ready: () => readiness(life(), view()),
     startup: () => startup(life()),

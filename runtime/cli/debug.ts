@@ -66,7 +66,7 @@ async function makeCase(found: Found, options: DebugOptions): Promise<Case> {
     folder: plugin.folder,
   };
   const { settings, values } = (await composeSettings(plugins, whole)).get(plugin.name) ?? {};
-  const provided = { settings: new Map(settings === undefined ? [] : [[settings, values]]), resources: new Map(), contracts };
+  const provided = { settings: new Map(settings === undefined ? [] : [[settings, values]]), resources: new Map(), flags: config.flags, contracts };
   return {
     found,
     plugin,

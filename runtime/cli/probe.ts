@@ -22,7 +22,7 @@ const answerSchema = z.object({
   id: z.string(),
   source: z.string(),
   entity: z.string(),
-  state: z.enum(["under-way", "completed", "failed", "timed-out"]),
+  state: z.enum(["under-way", "completed", "passed-by", "failed", "timed-out"]),
   why: z.string(),
   settledBy: z.string(),
   criticalMs: z.number().nullable(),

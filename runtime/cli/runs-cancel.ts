@@ -5,7 +5,7 @@ import { type Death, fingerprintOf } from "../core/death.ts";
 import { type ByHand, cancelledReason, lastDeath } from "../core/history.ts";
 import type { RunKind, RunView } from "../core/run.ts";
 import { skillOf } from "../recovery/runs-progress.ts";
-import { cannot, change, type Change, hashOf, type Told } from "./runs-change.ts";
+import { cannot, change, type Change, hashOf, type Told, type Ways } from "./runs-change.ts";
 import type { ChangeOptions, DeleteOptions } from "./runs-options.ts";
 import { stepInDoubt } from "./runs-view.ts";
 import { readRun, unknownEvent } from "./runs-records.ts";
@@ -35,7 +35,7 @@ export async function cancelRun(open: Change, eventId: string, byHand: ByHand, i
   const view = await open.view(eventId);
   if (view === undefined) return cancelUnclaimed(open, eventId, byHand, isDryRun);
   const kind = open.kinds.get(view.pipelineHash);
-  checkCancellable(view, kind);
+  checkCancellable(view, kind, open.ways);
   const isCompensated = kind?.critical === true && view.steps.length > 0;
   const description = `cancelled: ${byHand.reason}`;
   const { failures, losses } = view;
@@ -60,11 +60,9 @@ export async function cancelRun(open: Change, eventId: string, byHand: ByHand, i
   }
 }
 
-function checkCancellable({ key: { eventId }, state, reason, steps }: RunView, kind: RunKind | undefined): void {
+function checkCancellable({ key: { eventId }, state, reason, steps }: RunView, kind: RunKind | undefined, { closeLetter }: Ways): void {
   if (state === "done" || state === "dead" || state === "parked")
-    throw cannot(
-      `expected a run that is on its way, found that '${eventId}' is ${state}${reason === undefined ? "" : ` (${reason})`}; a dead letter is closed by dlq purge`,
-    );
+    throw cannot(`expected a run that is on its way, found that '${eventId}' is ${state}${reason === undefined ? "" : ` (${reason})`}; ${closeLetter}`);
   if (verdictOf(steps) !== undefined)
     throw cannot(`expected a run that can be called off, found that '${eventId}' has failed for good and is being compensated`);
   if (kind === undefined && steps.some((step) => !isOwnRecord(step)))

@@ -21,12 +21,27 @@ import type { Plain } from "./runs-view.ts";
 /** Messages that are looked at in each queue. */
 const peekMax = 100_000;
 
+/** What is said of next steps, to whoever asks: he has commands, or the API. */
+export interface Ways {
+  /** To give the message of a run that has none. */
+  readonly bringMessage: string;
+  /** To see what becomes of an event. */
+  readonly see: (eventId: string) => string;
+  /** To be rid of a dead letter. */
+  readonly closeLetter: string;
+}
+
+const byCommand: Ways = {
+  bringMessage: "name a file that holds it with --message: the event as JSON, or a line of dlq export",
+  see: () => "'holdfast runs explain' shows what becomes of it",
+  closeLetter: "a dead letter is closed by dlq purge",
+};
+
 export interface Change extends Omit<OpenRecords, "loaded"> {
   readonly loaded: { readonly config: Config };
   readonly letters: Letters;
   readonly surroundings: ReplaySurroundings;
-  /** How whoever asks can give the message of a run that has none; default: by the command's options. */
-  readonly waysToBringIt?: string;
+  readonly ways: Ways;
   find(eventId: string): Promise<Findings>;
   /** Undefined where there is no record of it. */
   view(eventId: string): Promise<RunView | undefined>;
@@ -66,6 +81,7 @@ export async function withChange<T>(options: ChangeOptions, work: (change: Chang
         ...open,
         letters,
         surroundings,
+        ways: byCommand,
         find: (eventId) => findMessages(queues, letters, eventId, peekMax),
         view: (eventId) => open.store.read(eventId),
       });

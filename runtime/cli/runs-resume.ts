@@ -21,8 +21,6 @@ import type { ForkOptions, ResumeOptions } from "./runs-options.ts";
 import { readRun, unknownEvent } from "./runs-records.ts";
 import { stepInDoubt } from "./runs-view.ts";
 
-const waysOut = "name a file that holds it with --message: the event as JSON, or a line of dlq export";
-
 /** How a run that nothing carries on is to go on. */
 export interface WayOn {
   /** What is done for it. */
@@ -60,10 +58,10 @@ export async function wayOn(open: Change, view: RunView, byHand: ByHand, options
   const [message] = found.messages;
   if (message !== undefined)
     throw cannot(
-      `expected a dead letter of '${eventId}', found a message of it in ${message.queue}, which may be its replay: 'holdfast runs explain' shows what becomes of it; try it again when it has gone`,
+      `expected a dead letter of '${eventId}', found a message of it in ${message.queue}, which may be its replay: ${open.ways.see(eventId)}; try it again when it has gone`,
     );
   throw cannot(
-    `expected a dead letter of '${eventId}', found none, and its record does not hold its payload: the message is needed; ${open.waysToBringIt ?? waysOut}`,
+    `expected a dead letter of '${eventId}', found none, and its record does not hold its payload: the message is needed; ${open.ways.bringMessage}`,
   );
 }
 
@@ -103,9 +101,8 @@ async function replayLetter(open: Change, eventId: string, letter: Letter, did: 
   });
   if (report?.state === "done") return { eventId, did: `${did}, and is done`, state: report.state };
   if (report?.state === "undecided" && options.wait === 0) return { eventId, did: `${did}; its end was not waited for`, state: report.state };
-  throw cannot(
-    `expected '${eventId}' to be done within --wait ${options.wait} s of its replay, found: ${report?.state ?? "interrupted"} ${report?.why ?? ""}`.trim(),
-  );
+  const wanted = options.wait === 0 ? "be on its way" : `be done within --wait ${options.wait} s of its replay`;
+  throw cannot(`expected '${eventId}' to ${wanted}, found: ${report?.state ?? "interrupted"} ${report?.why ?? ""}`.trim());
 }
 
 async function wayOfMessage(open: Change, view: RunView, message: Delivery, byHand: ByHand, options: ResumeWishes): Promise<WayOn> {
@@ -191,6 +188,7 @@ async function messageOfRun(open: Change, view: RunView, file: string | undefine
   const found = await open.find(eventId);
   const own = await ownLetter(open, found, view.payloadHash);
   const message = own?.delivery ?? found.messages[0]?.seen.delivery;
-  if (message === undefined) throw cannot(`expected a message of '${eventId}' in the queue or among the dead letters, found none: it is needed; ${waysOut}`);
+  if (message === undefined)
+    throw cannot(`expected a message of '${eventId}' in the queue or among the dead letters, found none: it is needed; ${open.ways.bringMessage}`);
   return message;
 }

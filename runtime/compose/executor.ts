@@ -5,6 +5,7 @@ import type { Config } from "../core/config.ts";
 import { consumerName } from "../core/config/sources.ts";
 import { type DecodeLimits, defaultDecodeLimits } from "../core/read-route.ts";
 import { RetryLedger, retryLedgerBytes } from "../policy/retry-ledger.ts";
+import { Flags } from "../skills/host/flags.ts";
 import { type ComposedMemory, composeMemory } from "./memory.ts";
 import type { ComposedSkills } from "./skills.ts";
 
@@ -16,11 +17,18 @@ export function composeExecutor(
   config: Config,
   skills: ComposedSkills,
   { threads, ...reports }: Pick<ThreadsExecutorOptions, "log" | "logLevel" | "slow" | "traces" | "rehearses"> & { readonly threads: number },
-): { readonly executor: ThreadsExecutor; readonly circuits: Int32Array; readonly retries: RetryLedger; readonly memory: ComposedMemory } {
+): {
+  readonly executor: ThreadsExecutor;
+  readonly flags: Flags;
+  readonly circuits: Int32Array;
+  readonly retries: RetryLedger;
+  readonly memory: ComposedMemory;
+} {
   const { plugins, registry, contracts } = skills;
   const memory = composeMemory(config, skills);
   const circuits = new SharedArrayBuffer(Math.max(1, registry.dependencies.length) * Int32Array.BYTES_PER_ELEMENT);
   const retries = new SharedArrayBuffer(retryLedgerBytes);
+  const flags = Flags.of(config.flags);
   const executor = createThreadsExecutor({
     ...reports,
     plugins,
@@ -31,6 +39,7 @@ export function composeExecutor(
     dependencies: registry.dependencies.map(({ name }) => name),
     dependencyConfig: config.dependencies,
     circuits,
+    flags: flags.shared,
     retries,
     limits: limitsOf(config),
     heapBytesMax: memory.threadHeapBytes,
@@ -38,5 +47,5 @@ export function composeExecutor(
     stuckAfterMs: config.stuckThreads.afterMs,
     endWithinMs: config.stuckThreads.endWithinMs,
   });
-  return { executor, circuits: new Int32Array(circuits), retries: new RetryLedger(retries), memory };
+  return { executor, flags, circuits: new Int32Array(circuits), retries: new RetryLedger(retries), memory };
 }

@@ -12,22 +12,24 @@ import type { LimitScope } from "../core/limits.ts";
 import type { Worker } from "../pipeline/lifecycle.ts";
 import { type LiveSetting, LiveSettings } from "../pipeline/live-settings.ts";
 import type { Policies, PoliciesView } from "../pipeline/policies.ts";
+import type { Flags } from "../skills/host/flags.ts";
 import type { Reporter } from "../ports/telemetry.ts";
 import { ownIdentity } from "./identity.ts";
 
 export interface LiveParts {
   /** Once it is there. */
   readonly worker: () => Worker;
+  readonly flags: Flags;
   readonly logger: Logger;
   readonly tell: (event: RuntimeEvent) => void;
 }
 
 /** Undefined where the configuration names none. */
-export function composeLive({ live }: Config, directory: string, { worker, logger, tell }: LiveParts): Reporter | undefined {
+export function composeLive({ live }: Config, directory: string, { worker, flags, logger, tell }: LiveParts): Reporter | undefined {
   if (live === undefined) return undefined;
   const settings = new LiveSettings({
     clock: systemClock,
-    settingAt: (place) => settingAt(place, worker(), logger),
+    settingAt: (place) => settingAt(place, worker(), { flags, logger }),
     waitsFor: () => waitsFor(worker().view()),
     tell,
     from: live.appConfiguration === undefined ? "file" : "app-configuration",
@@ -63,12 +65,14 @@ async function sourceOf({ file, appConfiguration }: LiveSourceSettings, director
   return watchAppConfiguration({ ...appConfiguration, credential }, listener);
 }
 
-function settingAt(place: readonly string[], worker: Worker, logger: Logger): LiveSetting {
+function settingAt(place: readonly string[], worker: Worker, { flags, logger }: Pick<LiveParts, "flags" | "logger">): LiveSetting {
   const { policies } = worker;
   const [area = "", name = "", part = "", by = ""] = place;
   switch (area) {
     case "logLevel":
       return { read: () => ({ logLevel: logger.level }), change: ({ logLevel }) => void (logger.level = String(logLevel)) };
+    case "flags":
+      return { read: () => flags.all(), change: (values) => changeFlags(flags, values) };
     case "isPaused":
       return { read: () => ({ isPaused: worker.view().isPaused }), change: ({ isPaused }) => (isPaused === true ? worker.pause() : worker.resume()) };
     case "retryBudget":
@@ -79,6 +83,17 @@ function settingAt(place: readonly string[], worker: Worker, logger: Logger): Li
       return { read: () => ({ ...policies.view().latency.policy }), change: (values) => policies.changeLatencyWatch(values) };
     default:
       return part === "bulkhead" ? bulkheadOf(policies, name) : limitOf(policies, name, by === "all" ? undefined : (by as LimitScope));
+  }
+}
+
+/** All or none. */
+function changeFlags(flags: Flags, values: Readonly<Record<string, unknown>>): void {
+  const before = flags.all();
+  try {
+    for (const [name, isOn] of Object.entries(values)) flags.set(name, isOn === true);
+  } catch (error) {
+    for (const [name, isOn] of Object.entries(before)) flags.set(name, isOn);
+    throw error;
   }
 }
 

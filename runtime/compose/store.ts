@@ -74,9 +74,9 @@ export function composeRunStores(
     const stores = sources.map((source) => createRedisRunStore({ ...optionsOf(source), ...place }, client));
     return { stores, board: createRedisBoard({ consumer: whole, prefix: store.prefix }, client) };
   }
-  const { path } = store;
-  if (path === ":memory:") return withBoard(sources.map((source) => createSqliteRunStore({ ...optionsOf(source), path, clock: systemClock })));
-  const file = { path: resolve(directory, path), retentionMs, clock: systemClock };
+  const { path, detailsMs } = store;
+  if (path === ":memory:") return withBoard(sources.map((source) => createSqliteRunStore({ ...optionsOf(source), path, detailsMs, clock: systemClock })));
+  const file = { path: resolve(directory, path), retentionMs, detailsMs, clock: systemClock };
   const thread = sharedThreadOf(file, sources.map(consumerName));
   return withBoard(sources.map((source) => createThreadedSqliteRunStore({ ...optionsOf(source), ...file }, thread)));
 }

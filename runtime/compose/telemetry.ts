@@ -38,6 +38,8 @@ export interface ComposedTelemetry {
   readonly logger: Logger;
   /** How probes end that are sent from here. */
   readonly probes: ProbeReports;
+  /** Gets the lines of the log, too, where it is exported; stopped behind the last of them, by what runs the worker. */
+  readonly exported: LogExport | undefined;
 }
 
 /** Parts of the worker that reports go through. */
@@ -148,6 +150,7 @@ export function composeTelemetry(config: Config, directory: string, parts: Repor
     statistics,
     summaries,
     logger,
+    exported,
   };
 }
 

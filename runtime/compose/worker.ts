@@ -98,7 +98,7 @@ export async function composeWorker(config: Config, directory: string, hosting: 
   const { telemetry, escalations, platform, ...reports } = composeTelemetry(config, directory, reporting);
   for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
   const threads = config.threads ?? availableParallelism();
-  const { executor, circuits, retries, memory } = composeExecutor(config, skills, {
+  const { executor, flags, circuits, retries, memory } = composeExecutor(config, skills, {
     threads,
     ...skillLines(reports.logger),
     slow: (part) => telemetry.emit({ type: "plugin.slow", thread: "skills", ...part }),
@@ -120,9 +120,9 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     tracing,
     escalated: escalations && (() => escalations.intent()),
     reporters: [
-      composeLive(config, directory, { worker: () => worker, logger: reports.logger, tell }),
+      composeLive(config, directory, { worker: () => worker, flags, logger: reports.logger, tell }),
       composeSecretKeeper(config, directory, { tell, replaced: () => executor.renewSettings() }),
-      ...reportersOf(config, directory, { ...reporting, stores, telemetry, escalations }, [tracing, platform, fleet, reporting.exported]),
+      ...reportersOf(config, directory, { ...reporting, stores, telemetry, escalations }, [tracing, platform, fleet]),
     ].filter((reporter) => reporter !== undefined),
     skillCount: registry.skills.length,
     threads,

@@ -30,6 +30,8 @@ export type RuntimeEvent =
     }
   | { readonly type: "worker.stopping"; readonly inFlight: number }
   | { readonly type: "worker.stopped"; readonly returned: number }
+  /** A probe of this consumer was completed without having been run, because this worker does not know its version, or cannot read it. */
+  | { readonly type: "probe.passed-by"; readonly eventId: string; readonly reason: string; readonly description: string }
   /** An execution failed, or its message was refused before one began (`attempt` is 0). What becomes of it is an event of its own. */
   | {
       readonly type: "run.failed";

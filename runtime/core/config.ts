@@ -75,6 +75,8 @@ export interface ConfigInput {
   readonly skills?: Readonly<Record<string, SkillConfig>> | undefined;
   /** Values of the settings that plugins declare, by the name of the plugin. */
   readonly settings?: Readonly<Record<string, PluginSettingsConfig>> | undefined;
+  /** Feature flags that skills ask for (`context.isOn`), and whether each is on until live settings say otherwise. */
+  readonly flags?: Readonly<Record<string, boolean>> | undefined;
   /** Retries that the whole worker may make, of runs in place and of calls within runs. Default `{ ratio: 0.2, perSecondMin: 10, windowMs: 10 000 }`. */
   readonly retryBudget?: RetryBudgetConfig | undefined;
   /** Which messages a worker that is over its bounds gives back so that more important ones are run; see `LoadSheddingConfig`. Default: none. */
@@ -161,6 +163,7 @@ export interface Config extends Omit<
   | "dependencies"
   | "skills"
   | "settings"
+  | "flags"
   | "logFormat"
 > {
   readonly sources: readonly SourceSettings[];
@@ -179,6 +182,7 @@ export interface Config extends Omit<
   readonly dependencies: ReadonlyMap<string, DependencyConfig>;
   readonly skills: ReadonlyMap<string, SkillConfig>;
   readonly settings: ReadonlyMap<string, PluginSettingsConfig>;
+  readonly flags: ReadonlyMap<string, boolean>;
   readonly recovery: RecoverySettings;
   readonly retryBudget: RetryBudgetPolicy;
   readonly loadShedding: LoadSheddingSettings;
@@ -241,6 +245,7 @@ export const configSchema: z.ZodType<Config, ConfigInput> = z
     dependencies: byName(dependencySchema).default(new Map()),
     skills: byName(skillSchema).default(new Map()),
     settings: pluginSettingsSchema.default(new Map()),
+    flags: byName(z.boolean()).default(new Map()),
     retryBudget: retryBudgetSchema.default(defaultRetryBudgetPolicy),
     loadShedding: loadSheddingSchema.prefault({ enabled: false }),
     latencyWatch: latencyWatchSchema.prefault({}),

@@ -261,6 +261,12 @@ const rows = {
     unit: "calls",
     help: "Changes that were asked for over the admin API, by what became of them.",
   },
+  holdfast_admin_request_seconds: {
+    type: "histogram",
+    labels: ["operation"],
+    unit: "seconds",
+    help: "How long the admin server took to answer, by the operation's name in the API, livez, readyz, startupz or metrics; refusals are among them.",
+  },
   holdfast_probe_seconds: {
     type: "histogram",
     labels: ["source", "stage"],
@@ -271,7 +277,7 @@ const rows = {
     type: "counter",
     labels: ["source", "result"],
     unit: "events",
-    help: "Probes that this worker sent, by what became of them: completed, failed, timed-out. One that comes late counts as both.",
+    help: "Probes that this worker sent, by what became of them: completed, passed-by (settled by a worker that does not know its version), failed, timed-out. One that comes late counts as both.",
   },
   holdfast_probe_last_success_timestamp_seconds: {
     type: "gauge",

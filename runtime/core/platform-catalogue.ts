@@ -342,6 +342,7 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
   "worker.started": undefined,
   "worker.stopping": undefined,
   "worker.stopped": undefined,
+  "probe.passed-by": undefined,
   "plugin.slow": undefined,
   "run.postponed": undefined,
   "platform-events.lost": undefined,

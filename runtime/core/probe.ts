@@ -26,6 +26,8 @@ export interface ProbeReport {
   readonly by: string;
   /** Why it failed; empty where it did not. */
   readonly failure: string;
+  /** Why it was completed without having been run; left out where it was. */
+  readonly passedBy?: string | undefined;
   /** From the broker's enqueue time to settlement. */
   readonly criticalMs: number;
   /** A stage that it did not come to is left out. */
@@ -57,6 +59,11 @@ export function isProbe(secret: string, { route, delivery }: PerhapsProbe): bool
   const expected = Buffer.from(proofOf(secret, eventId));
   const found = Buffer.from(proof);
   return expected.length === found.length && timingSafeEqual(expected, found);
+}
+
+/** What a worker of an earlier version refuses of a later one's probe: it cannot be read there, or means something that nobody there knows. */
+export function isPassedBy(reason: string): boolean {
+  return reason === "UnsupportedVersion" || reason === "InvalidEnvelope";
 }
 
 export interface ProbeMessageOptions {

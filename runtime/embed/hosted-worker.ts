@@ -115,8 +115,12 @@ export class HostedWorker {
     const [stopped] = await Promise.allSettled([this.#asked.promise, this.#starting]);
     this.#endChecking?.();
     clearInterval(this.#summing);
-    await this.#admin?.stop();
-    this.#sumUp();
+    try {
+      await this.#admin?.stop();
+    } finally {
+      this.#sumUp();
+      await this.composed.exported?.stop();
+    }
     if (stopped.status === "rejected") throw stopped.reason;
   }
 

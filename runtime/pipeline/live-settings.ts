@@ -49,7 +49,7 @@ interface Trial {
   readonly changes: string;
 }
 
-function saidIn({ logLevel, isPaused, retryBudget, loadShedding, latencyWatch, dependencies }: LiveDocument): Said {
+function saidIn({ logLevel, isPaused, flags, retryBudget, loadShedding, latencyWatch, dependencies }: LiveDocument): Said {
   const said = new Map<string, { readonly place: readonly string[]; readonly values: Values }>();
   const add = (place: readonly string[], values: object | undefined): void => {
     const given = Object.fromEntries(Object.entries(values ?? {}).filter(([, value]) => value !== undefined)) as Values;
@@ -57,6 +57,7 @@ function saidIn({ logLevel, isPaused, retryBudget, loadShedding, latencyWatch, d
   };
   add(["logLevel"], { logLevel });
   add(["isPaused"], { isPaused });
+  add(["flags"], flags && Object.fromEntries(flags));
   add(["retryBudget"], retryBudget);
   add(["loadShedding"], loadShedding);
   add(["latencyWatch"], latencyWatch);

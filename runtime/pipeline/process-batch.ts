@@ -12,7 +12,7 @@ import type { Delivery } from "../core/delivery.ts";
 import type { Invalid } from "../core/event-envelope.ts";
 import { lastDeath } from "../core/history.ts";
 import type { HashPayload } from "../core/payload-hash.ts";
-import { isProbe, probeEventType } from "../core/probe.ts";
+import { isPassedBy, isProbe, probeEventType } from "../core/probe.ts";
 import type { RouteResult } from "../core/read-route.ts";
 import type { SkillPolicy } from "../core/skill.ts";
 import { traceparentOf } from "../core/trace-context.ts";
@@ -424,8 +424,12 @@ export class BatchProcessor {
   #refuse(work: Work, { reason, description }: Invalid): void {
     const { telemetry, settler, traces } = this.#options;
     const { eventId, skillName: skill, attempt } = work;
-    traces?.failed(work, reason);
-    telemetry.emit({ type: "run.failed", eventId, skill, attempt, class: "poison", code: reason, step: "", description }, work);
+    // Signed by a worker of this pool, of another version: no fault of anybody's.
+    if (isPassedBy(reason) && isProbe(this.#secret, work)) telemetry.emit({ type: "probe.passed-by", eventId, reason, description }, work);
+    else {
+      traces?.failed(work, reason);
+      telemetry.emit({ type: "run.failed", eventId, skill, attempt, class: "poison", code: reason, step: "", description }, work);
+    }
     settler.fail(work, { kind: "dead-letter", state: "dead", reason, description });
   }
 }

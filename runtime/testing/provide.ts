@@ -36,6 +36,8 @@ export interface Provided {
   readonly resources: ReadonlyMap<AnyResource, unknown>;
   /** What payloads are checked by; undefined where the test names none. */
   readonly contracts?: (EventContracts & UpcastTable) | undefined;
+  /** Feature flags; none by default. */
+  readonly flags?: ReadonlyMap<string, boolean> | undefined;
 }
 
 /** Throws `ConfigurationError` for settings that their schema does not take. */

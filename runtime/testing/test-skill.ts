@@ -35,6 +35,8 @@ export interface TestSkillOptions {
   readonly settings?: ProvidedSettings;
   /** What stands in for resources: `provide(shopDatabase, database)`. One that is not among them is opened, and closed with the test. */
   readonly resources?: readonly ProvidedResource[];
+  /** Feature flags that there are, and whether each is on. Default: none. */
+  readonly flags?: Readonly<Record<string, boolean>>;
   /** The folder of the contracts, from the working folder: the event is checked and converted by them, and what is emitted is checked. Default: none. */
   readonly contracts?: string;
   /** Of the jitter of pauses, from 1; default 1. The same seed gives the same times. */
@@ -90,7 +92,7 @@ function table(rows: readonly WaysRow[]): string {
 
 async function caseOf(
   skill: Skill,
-  { event = {}, message, session, done, dependencies = [], settings, resources = [], contracts, seed = 1 }: TestSkillOptions,
+  { event = {}, message, session, done, dependencies = [], settings, resources = [], flags = {}, contracts, seed = 1 }: TestSkillOptions,
 ): Promise<CaseOptions> {
   if (!isSkill(skill)) throw new ConfigurationError(`testSkill: expected a skill made by defineSkill, got ${show(skill)}`);
   if (!Number.isInteger(seed) || seed < 1) throw new ConfigurationError(`testSkill: expected a whole seed of 1 or more, got ${show(seed)}`);
@@ -102,6 +104,7 @@ async function caseOf(
       );
   const provided: Provided = {
     ...(await providedOf(settings, resources)),
+    flags: new Map(Object.entries(flags)),
     contracts: contracts === undefined ? undefined : await openContracts({ folder: resolve(contracts), unknown: "allow" }),
   };
   return { skill, event, message, session, done, stubs: dependencies, provided, seed };

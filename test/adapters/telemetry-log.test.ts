@@ -71,7 +71,7 @@ test("a line that belongs to an event has the ids of its trace under OpenTelemet
       [traceId, undefined, undefined],
       [undefined, undefined, undefined],
       [traceId, undefined, undefined],
-      [traceId, spanId, "00"],
+      [traceId, spanId, undefined],
       [traceId, undefined, undefined],
     ],
   );

@@ -195,6 +195,27 @@ test("a page of elsewhere, and a name that was made to lead here, get nothing", 
   assert.equal(status, 403);
 });
 
+test("how long answers took is counted by operation, refusals among them, and of addresses that are none there is no series", async () => {
+  const one = await startAdmin();
+  try {
+    for (const path of [
+      "/api/v1/worker",
+      "/api/v1/worker",
+      "/api/v1/runs/order%2F4711",
+      "/api/v1/bulkheads/none/settings",
+      "/livez",
+      "/nowhere",
+      "/api/v1/nowhere",
+    ])
+      await one.call("GET", path);
+    const { text } = await one.call("GET", "/metrics");
+    const counts = [...text.matchAll(/^holdfast_admin_request_seconds_count\{operation="([^"]+)"\} (\d+)/gm)].map(([, name, count]) => `${name} ${count}`);
+    assert.deepEqual(counts.toSorted(), ["getBulkhead 1", "getRun 1", "getWorker 2", "livez 1"]);
+  } finally {
+    await one.stop();
+  }
+});
+
 test("curves have a point a second, with what happened in it", async () => {
   admin.history.look();
   const points = (await admin.call("GET", "/api/v1/history")).json as readonly { readonly atMs: number; readonly held: number }[];
@@ -216,6 +237,24 @@ test("what a change of a run would do is asked for ten times as often as for cha
     );
     for (let count = 5; count <= 20; count += 1) assert.equal(await ask(true), 200, `${count}`);
     assert.equal(await ask(true), 429);
+  } finally {
+    await one.stop();
+  }
+});
+
+test("looks that go through records or messages have a pace of their own for each caller; what a worker knows by itself has none", async () => {
+  const one = await startAdmin();
+  try {
+    const paths = ["/api/v1/runs", "/api/v1/dead-letters", "/api/v1/runs/order%2F4711/explanation"];
+    for (let count = 0; count < 120; count += 1) assert.equal((await one.call("GET", paths[count % 3] ?? "")).status, 200, String(count));
+    for (const path of paths) {
+      const refused = await one.call("GET", path);
+      assert.deepEqual([refused.status, refused.headers.get("retry-after")], [429, "1"], path);
+    }
+    for (const path of ["/api/v1/worker", "/api/v1/under-way", "/api/v1/runs/order%2F4711", "/api/v1/replays"])
+      assert.equal((await one.call("GET", path)).status, 200, path);
+    await one.world.clock.advance(1_000);
+    assert.equal((await one.call("GET", "/api/v1/runs")).status, 200);
   } finally {
     await one.stop();
   }

@@ -218,7 +218,7 @@ test("the official client finds the issuer from where it connects, also behind a
   }
 });
 
-test("an address that keeps showing wrong tokens is not listened to at this door, either", async (t) => {
+test("a token that keeps being wrong is not looked at at this door, either", async (t) => {
   const issuer = await startTokenIssuer();
   t.after(() => issuer.stop());
   const auth = adminSchema.parse({ auth: { issuer: issuer.issuer, audience } }).auth;

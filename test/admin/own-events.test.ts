@@ -197,6 +197,7 @@ test("another's record under the id of a tenant's message is not there, dry run 
   } as const;
   await records.create({ eventId: "taken", ...record, steps: [], history: [], entry });
   await records.create({ eventId: "lost", ...record, steps: [], history: [], entry });
+  await records.create({ eventId: "cancelled", ...record, state: "dead", reason: "Cancelled", steps: [], history: [], entry });
   await records.stop();
   await store.stop();
   const doors = new AdminEvents(config, bench.folder);
@@ -217,9 +218,20 @@ test("another's record under the id of a tenant's message is not there, dry run 
     await assert.rejects(doors.changeRun(undefined, { ...order, eventId: "taken", dryRun }, acme), problem("not-found"), String(dryRun));
   assert.equal((await doors.changeRun(undefined, { ...order, eventId: "free", dryRun: true }, acme)).was, "no record");
 
+  // Callers for all tenants wait for each other, and not for tenants.
+  const looks = Array.from({ length: 30 }, () => doors.runs(undefined, { states: [], skill: undefined, limit: 1 }, undefined));
+  const [ended] = await Promise.all([Promise.allSettled(looks), doors.deadLetters(undefined, acme)]);
+  const refused = ended.flatMap((one) => (one.status === "rejected" ? [one.reason as unknown] : []));
+  assert.equal(refused.length, 9);
+  assert.ok(refused.every(problem("too-many")));
+
   await assert.rejects(
     doors.changeRun(undefined, { ...order, to: "resume", eventId: "lost", dryRun: true }, undefined),
     (error) => error instanceof Problem && error.kind === "conflict" && /send the event again/.test(error.message) && !error.message.includes("--"),
+  );
+  await assert.rejects(
+    doors.changeRun(undefined, { ...order, eventId: "cancelled", dryRun: false }, undefined),
+    (error) => error instanceof Problem && error.kind === "conflict" && /POST \/api\/v1\/replays/.test(error.message),
   );
 
   const [group] = (await doors.deadLetters(undefined, undefined)) as readonly { readonly fingerprint: string; readonly count: number }[];

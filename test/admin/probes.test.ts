@@ -136,12 +136,24 @@ test("an event that somebody else sends under the type of probes is of an unknow
   assert.deepEqual(await board.list("probes"), []);
 });
 
-test("one of a version that nobody knows, or that is delivered too often, ends as completed", async () => {
-  const { world } = await startScene();
-  const message = await probeOf(world);
-  world.send({ ...message, headers: { ...message.headers, version: "9.0" } });
-  await world.clock.until("it to be gone", () => world.broker.open.length === 0, 10_000);
-  assert.equal(world.broker.deadLettered.length, 0);
+test("one of a version that its worker does not know, or cannot read, is passed by: no failure of anybody, and its sender hears of it", async () => {
+  const later = (message: OutgoingMessage): OutgoingMessage => ({ ...message, headers: { ...message.headers, version: "9.0" } });
+  const unlike = (message: OutgoingMessage): OutgoingMessage => ({ ...message, body: Buffer.from("{"), headers: { ...message.headers, version: "" } });
+  for (const changed of [later, unlike]) {
+    const scene = await startScene({ send: (entity, message) => scene.process.connection.send(entity, [changed(message)]) }, true);
+    const { world, probes, metrics, heard, measured, forgotten, state, told } = scene;
+    const probe = probes.ask(undefined, "somebody");
+    await world.clock.until("it to be passed by", () => state(probe)?.state === "passed-by", 10_000);
+    const { why, settledBy } = state(probe) ?? probe;
+    assert.match(why, changed === later ? /^UnsupportedVersion: .*'9\.0'/ : /^InvalidEnvelope: /);
+    assert.equal(settledBy, "settler");
+    assert.deepEqual([world.broker.open.length, world.broker.deadLettered.length, measured.length, forgotten.length], [0, 0, 0, 0]);
+    assert.deepEqual([metrics.totals().deadLettered, valueOf(probes, "passed-by"), valueOf(probes, "failed"), told.length], [0, 1, 0, 1]);
+    assert.deepEqual(
+      heard.types().filter((type) => /^(?:run|probe)\./.test(type)),
+      ["probe.passed-by"],
+    );
+  }
 });
 
 test("one that another worker settles is heard of through the store", async () => {

@@ -45,6 +45,17 @@ test("with each part left out, what is rendered is as Kubernetes and KEDA take i
   );
 });
 
+test("a pool that nobody can say anything of stays as large as it is, and has one worker at least", () => {
+  const blind = (min: number): unknown =>
+    (find(rendered({ scaling: { ...values["scaling"], min } }), "ScaledObject")["spec"] as { readonly fallback: unknown }).fallback;
+  for (const [min, replicas] of [
+    [0, 1],
+    [1, 1],
+    [7, 7],
+  ] as const)
+    assert.deepEqual(blind(min), { failureThreshold: 4, behavior: "currentReplicasIfHigher", replicas });
+});
+
 test("another configuration replaces the workers", () => {
   const sum = (config: object): unknown => {
     const deployment = find(rendered({ config }), "Deployment") as unknown as {

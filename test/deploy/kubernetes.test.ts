@@ -184,6 +184,11 @@ if (hasKubectl) {
     assert.equal(at(find(production.all, "ScaledObject"), "spec", "triggers", 1, "metadata", "queueName"), production.config.sources[0]?.name);
   });
 
+  test("while Prometheus cannot be asked the pool is neither larger nor smaller than it was, nor below its least size", () => {
+    const { fallback, minReplicaCount } = find(production.all, "ScaledObject")["spec"] as { readonly fallback: object; readonly minReplicaCount: number };
+    assert.deepEqual(fallback, { failureThreshold: 4, behavior: "currentReplicasIfHigher", replicas: minReplicaCount });
+  });
+
   test("what pods need is synchronised before them, and what looks after them is afterwards", () => {
     const waves = new Map(
       production.all.map(({ kind, metadata }) => [`${kind} ${metadata.name}`, Number(metadata.annotations?.["argocd.argoproj.io/sync-wave"])]),

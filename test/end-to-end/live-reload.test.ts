@@ -10,7 +10,7 @@ import { runtimeModule, startWorkerBench } from "../support/worker-bench.ts";
 
 const module = (): string => `import { defineDependency, definePlugin, defineSkill } from ${JSON.stringify(runtimeModule)};
 const mailer = defineDependency({ name: "mailer", baseUrl: "http://127.0.0.1:1", bulkhead: { concurrentMax: 16, queueMax: 64 }, limits: [{ requestsPerMinute: 9000000 }] });
-const writer = defineSkill({ name: "writer", handles: [{ eventType: "Tried" }], uses: [mailer], run: (context) => (context.log.debug("writes"), context.step("write", { kind: "idempotent" }, () => 1)) });
+const writer = defineSkill({ name: "writer", handles: [{ eventType: "Tried" }], uses: [mailer], run: (context) => (context.log.debug(context.isOn("loud") ? "writes loudly" : "writes"), context.step("write", { kind: "idempotent" }, () => 1)) });
 export default definePlugin({ skills: [writer], dependencies: [mailer] });
 `;
 
@@ -24,11 +24,14 @@ interface ChangeLine {
   readonly error: string;
 }
 
-test("live reload: a limit, a pause, a secret and a log level changed while 200 events a second flow: nothing lost, applied within 2 s, a bad value refused and said", async (t) => {
+test("live reload: a limit, a pause, a flag, a secret and a log level changed while 200 events a second flow: nothing lost, applied within 2 s, a bad value refused and said", async (t) => {
   const bench = await startWorkerBench(t, { entities: { queues: ["input"] }, skills: ["writer"], dependencies: ["mailer"], module });
   const [live, bus] = [join(bench.folder, "holdfast.live.yaml"), join(bench.folder, "bus")];
   writeFileSync(bus, `${bench.broker.connectionString}\n`);
-  const worker = await bench.startWorker({ serviceBus: { connectionString: { file: "bus" } }, live: {} }, { HOLDFAST_ADMIN__PORT: "0" });
+  const worker = await bench.startWorker(
+    { serviceBus: { connectionString: { file: "bus" } }, live: {}, flags: { loud: false } },
+    { HOLDFAST_ADMIN__PORT: "0" },
+  );
   const url = String(worker.events("admin")[0]?.["url"]);
   const get = async (path: string): Promise<Record<string, unknown>> => (await (await fetch(`${url}/api/v1/${path}`)).json()) as Record<string, unknown>;
   const lines = (type: "settings.changed" | "secret.changed"): readonly ChangeLine[] => worker.events(type) as unknown as readonly ChangeLine[];
@@ -74,6 +77,11 @@ test("live reload: a limit, a pause, a secret and a log level changed while 200 
     const limits = (await get("limits")) as unknown as readonly { readonly policy: { readonly requestsPerMinute: number } }[];
     await eventually("lines of skills at the new level", () => worker.log().includes('"msg":"writes"'), 20_000);
     assert.deepEqual([limits[0]?.policy.requestsPerMinute, (await get("log-level"))["level"]], [6_000_000, "debug"]);
+    const loudly = worker.log().split('"msg":"writes loudly"').length;
+    await changes("a flag", live, "logLevel: debug\nflags: { loud: true }\n", "applied");
+    await eventually("skills to see the flag", () => worker.log().split('"msg":"writes loudly"').length > loudly, 20_000);
+    const unknown = await changes("a flag that there is not", live, "logLevel: debug\nflags: { loud: true, proud: true }\n", "refused");
+    assert.match(unknown.error, /found 'proud'/);
     await changes("the new secret", bus, `${bench.broker.connectionString};TransportType=Amqp${round}\n`, "replaced", "secret.changed");
     const refused = await changes("the refusal", live, "logLevel: loud\nisPaused: true\n", "refused");
     assert.match(refused.error, /logLevel: expected one of .*, got "loud"/);

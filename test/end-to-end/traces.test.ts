@@ -128,4 +128,8 @@ test("one event's trace goes through queue, worker, thread and service, into the
   assert.ok(receiver.logs.some(({ eventName }) => eventName === "worker.started"));
   const retrying = second.events("run.retrying").map(({ trace_id: trace, span_id: span, trace_flags: flags }) => [trace, span, flags]);
   assert.deepEqual(retrying, [[traceId, failed?.spanId, "01"]]);
+  first.process.kill("SIGTERM");
+  assert.equal((await first.done).code, 0);
+  const last = receiver.logs.map(({ eventName }) => eventName).slice(-3);
+  assert.ok(last.includes("worker.stopped"), `expected the end of the worker at the collector, found ${last.join(", ")}`);
 });

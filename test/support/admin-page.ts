@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import type { TestContext } from "node:test";
 import axe from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
+import type { AdminConfig } from "#runtime/core/config/admin.ts";
 import { runtimeModule, startWorkerBench, type RunningWorker, type WorkerBench } from "./worker-bench.ts";
 
 const executable = "/usr/bin/chromium";
@@ -46,13 +47,22 @@ export interface PageScene {
     readonly colorScheme?: "light" | "dark";
     readonly width?: number;
     readonly height?: number;
+    /** What the caller types in where a token is asked for. */
+    readonly token?: string;
+    /** The heading that says that the page is there. */
+    readonly heading?: string;
   }) => Promise<{ readonly page: Page; readonly complaints: string[] }>;
   readonly shoot: (page: Page, name: string) => Promise<void>;
 }
 
-export async function startPageScene(t: TestContext): Promise<PageScene> {
+export async function startPageScene(t: TestContext, admin: Omit<AdminConfig, "port"> = {}): Promise<PageScene> {
   const bench = await startWorkerBench(t, { entities: { queues: ["input"] }, skills: ["payer"], dependencies: ["bank"], module });
-  const worker = await bench.startWorker({ threads: 1, admin: { port: 0 }, logFormat: "json", dependencies: { bank: { timeouts: { totalMs: 50_000 } } } });
+  const worker = await bench.startWorker({
+    threads: 1,
+    admin: { port: 0, ...admin },
+    logFormat: "json",
+    dependencies: { bank: { timeouts: { totalMs: 50_000 } } },
+  });
   const url = String(worker.events("admin")[0]?.["url"]);
   const browser = await chromium.launch({ executablePath: executable, args: ["--no-sandbox"] });
   t.after(() => browser.close());
@@ -67,7 +77,7 @@ export async function startPageScene(t: TestContext): Promise<PageScene> {
     browser,
     hang: (hangs) => place("hangs", hangs),
     refuse: (refuses) => place("refuses", refuses),
-    async open({ colorScheme = "light", width = 1_280, height = 900 } = {}) {
+    async open({ colorScheme = "light", width = 1_280, height = 900, token, heading = "What is wrong" } = {}) {
       const context = await browser.newContext({ colorScheme, viewport: { width, height } });
       const page = await context.newPage();
       const complaints: string[] = [];
@@ -76,7 +86,11 @@ export async function startPageScene(t: TestContext): Promise<PageScene> {
       });
       page.on("pageerror", (error) => complaints.push(error.message));
       await page.goto(url);
-      await page.getByRole("heading", { name: "What is wrong" }).waitFor();
+      if (token !== undefined) {
+        await page.getByLabel("Bearer token").fill(token);
+        await page.keyboard.press("Enter");
+      }
+      await page.getByRole("heading", { name: heading }).waitFor();
       return { page, complaints };
     },
     async shoot(page, name) {

@@ -193,6 +193,7 @@ export async function startAdmin(config: AdminConfig = {}): Promise<AdminWorld> 
       text: () =>
         metrics.text([...samplesOf(seen(), worker.policies.view(), { threads: 1, nowMs: nowMs(), backlog }), ...scaling.samples(), ...probes.samples()]),
     },
+    answered: (operation, durationMs) => metrics.answered(operation, durationMs),
     live: () => liveness(admin.life),
     ready: () => readiness(admin.life, seen()),
     startup: () => startup(admin.life),

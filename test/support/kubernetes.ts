@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { parseAllDocuments } from "yaml";
 
 export const deployFolder: string = resolve(import.meta.dirname, "../../deploy");
@@ -60,7 +61,7 @@ export const kindsWithoutSchema: ReadonlySet<string> = new Set(["Rollout", "Anal
 
 function modelOf({ apiVersion, kind }: Manifest): new (data: unknown) => Model {
   const library = apiVersion.startsWith("keda.sh/") ? "@kubernetes-models/keda" : "kubernetes-models";
-  const models = require(`${library}/${apiVersion}`) as Readonly<Record<string, new (data: unknown) => Model>>;
+  const models = require(fileURLToPath(import.meta.resolve(`${library}/${apiVersion}`))) as Readonly<Record<string, new (data: unknown) => Model>>;
   const model = models[kind];
   if (model === undefined) throw new Error(`expected a schema of ${apiVersion} ${kind}, found none`);
   return model;

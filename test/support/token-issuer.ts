@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Provider } from "oidc-provider";
-import { exportJWK, generateKeyPair, type JWK } from "jose";
+import { exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from "jose";
 
 export interface TokenIssuer {
   readonly issuer: string;
@@ -12,6 +12,8 @@ export interface TokenIssuer {
   readonly publicKey: JWK;
   /** Of a client whose tokens have these roles, for this audience. */
   token(roles: readonly string[], audience: string): Promise<string>;
+  /** As it would issue one to somebody who acts for these tenants. */
+  tokenFor(who: string, role: string, tenants: readonly string[], audience: string): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -56,6 +58,11 @@ export async function startTokenIssuer(): Promise<TokenIssuer> {
       const { access_token: token } = (await answer.json()) as { readonly access_token?: string };
       if (token === undefined) throw new Error(`expected a token, found HTTP ${answer.status}`);
       return token;
+    },
+    async tokenFor(who, role, tenants, audience) {
+      const claims = { sub: who, roles: [`holdfast.${role}`], tenants: [...tenants], aud: audience, iss: issuer };
+      const key = await importJWK(privateKey, "RS256");
+      return new SignJWT(claims).setProtectedHeader({ alg: "RS256", kid: "key-1" }).setIssuedAt().setExpirationTime("30m").sign(key);
     },
     async stop() {
       server.closeAllConnections();

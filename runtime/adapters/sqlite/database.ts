@@ -5,8 +5,9 @@ import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core/errors.ts";
 import { makeSecret } from "../support/secret.ts";
+import { doneTables } from "./done-records.ts";
 
-const schemaVersion = 3;
+const schemaVersion = 4;
 
 /** Deaths of runs and what brought them back, as JSON: few runs have any. */
 const historyTable = `
@@ -18,9 +19,10 @@ const historyTable = `
   CREATE INDEX history_of_run ON history (run);`;
 
 /**
- * `runs` keeps its rows in the order of their creation, so that new records and their later updates stay on the same few
- * pages and retention can be swept from the old end without an index; only the unique index is written at random places.
- * An empty outbox is NULL. `steps` numbers rise with every write: they give the order of writing, as those of `history` do.
+ * `open_runs` holds what is not done, and what is done and has an outbox or a history; the rest is in the tables of
+ * done-records.ts. Its rows lie in the order of their creation, so that retention can be swept from the old end without an index.
+ * An empty outbox is NULL. `parts`: 1 where other tables may have something of the run. `steps` numbers rise with every write:
+ * they give the order of writing, as those of `history` do.
  */
 const schema = `
   CREATE TABLE consumers (
@@ -28,7 +30,7 @@ const schema = `
     name TEXT NOT NULL UNIQUE,
     secret TEXT
   ) STRICT;
-  CREATE TABLE runs (
+  CREATE TABLE open_runs (
     id INTEGER PRIMARY KEY,
     consumer INTEGER NOT NULL,
     event_id TEXT NOT NULL,
@@ -45,6 +47,7 @@ const schema = `
     pipeline_hash TEXT NOT NULL,
     outbox BLOB,
     reason TEXT,
+    parts INTEGER NOT NULL DEFAULT 1,
     UNIQUE (consumer, event_id)
   ) STRICT;
   CREATE TABLE steps (
@@ -60,6 +63,7 @@ const schema = `
     UNIQUE (run, name)
   ) STRICT;
   ${historyTable}
+  ${doneTables}
   PRAGMA user_version = ${schemaVersion};
 `;
 
@@ -95,7 +99,9 @@ const cancelsTable = `
 
 /**
  * What makes a file of an earlier version one of the next, by the version it has. Version 1 counted claims, the one under way
- * included, and not what became of them.
+ * included, and not what became of them. Up to version 3 records of runs that are done stayed in `runs`; those that a file has move on
+ * with its sweeps. The table's name is another, so that a worker of an earlier version that has the file open is refused: it would
+ * not see what is done.
  */
 const upgrades: ReadonlyMap<number, string> = new Map([
   [
@@ -112,13 +118,20 @@ const upgrades: ReadonlyMap<number, string> = new Map([
      ${historyTable}
      PRAGMA user_version = 3;`,
   ],
+  [
+    3,
+    `ALTER TABLE runs RENAME TO open_runs;
+     ALTER TABLE open_runs ADD COLUMN parts INTEGER NOT NULL DEFAULT 1;
+     ${doneTables}
+     PRAGMA user_version = 4;`,
+  ],
 ]);
 
 /** How long a transaction waits for other processes' before it gives up; the wait blocks its thread. */
 const lockTimeoutMs = 2_000;
 /** Switching to the log does not wait for another process's lock: opening is tried again for as long, with pauses. */
 const openPauseMs = 10;
-/** A claim dirties pages all over the unique index; a longer log writes each of them to the file less often (about 16 MB). */
+/** A claim and its end write the same few pages; a longer log writes each of them to the file less often (about 16 MB). */
 const logPagesMax = 4_000;
 
 const sqliteBusy = 5;

@@ -17,7 +17,10 @@ import {
 import type { RunStoreOptions } from "../../ports/run-store.ts";
 import { cancelRun } from "./cancel.ts";
 import { openDatabase, unavailable } from "./database.ts";
-import { checkOptions, standing } from "./run-store.ts";
+import { DoneRecords } from "./done-records.ts";
+import { type FileRecords, findRecord, forgetRecord, openedRow, partsOf, rowOf } from "./ended-runs.ts";
+import { checkOptions } from "./run-store.ts";
+import { standing } from "./standing.ts";
 import { prepareStatements, type RunRow } from "./statements.ts";
 
 export interface SqliteRunRecordsOptions extends RunStoreOptions {
@@ -36,16 +39,19 @@ type SummaryRow = Omit<RunRow, "outbox"> & { readonly eventId: string; readonly 
 const summaries = `
   SELECT id, event_id AS eventId, state, epoch, failures, losses, generation, restarts, lease_until_ms AS leaseUntilMs, expires_at_ms AS expiresAtMs, token,
     payload_hash AS payloadHash, pipeline_hash AS pipelineHash, reason, coalesce(length(outbox), 0) AS outboxBytes,
-    (SELECT count(*) FROM steps WHERE run = runs.id) AS steps
-  FROM runs WHERE id > ? AND id <= ? AND consumer = ? AND expires_at_ms > ? AND instr(?, ' ' || state || ' ') > 0 ORDER BY id`;
+    (SELECT count(*) FROM steps WHERE run = open_runs.id) AS steps
+  FROM open_runs WHERE id > ? AND id <= ? AND consumer = ? AND expires_at_ms > ? AND instr(?, ' ' || state || ' ') > 0 ORDER BY id`;
 
 const insertRun = `
-  INSERT INTO runs (consumer, event_id, state, epoch, failures, losses, generation, lease_until_ms, expires_at_ms, token, payload_hash, pipeline_hash, reason)
+  INSERT INTO open_runs (consumer, event_id, state, epoch, failures, losses, generation, lease_until_ms, expires_at_ms, token, payload_hash, pipeline_hash, reason)
   VALUES (?, ?, ?, 0, 0, 0, 0, 0, ?, '', ?, ?, ?)`;
+
+/** Where a scan goes on with what is kept short. */
+const firstDone = "log:0";
 
 class SqliteRunRecords implements RunRecords {
   readonly #options: SqliteRunRecordsOptions;
-  #open: { readonly database: DatabaseSync; readonly consumerId: number } | undefined;
+  #open: { readonly database: DatabaseSync; readonly consumerId: number; readonly records: FileRecords } | undefined;
 
   constructor(options: SqliteRunRecordsOptions) {
     this.#options = options;
@@ -54,7 +60,8 @@ class SqliteRunRecords implements RunRecords {
   async start(): Promise<void> {
     if (this.#open !== undefined) return;
     try {
-      this.#open = openDatabase(this.#options.path, this.#options.consumer);
+      const { database, consumerId } = openDatabase(this.#options.path, this.#options.consumer);
+      this.#open = { database, consumerId, records: { statements: prepareStatements(database), done: new DoneRecords(database, "windows") } };
     } catch (error) {
       throw error instanceof ConfigurationError ? error : unavailable(error);
     }
@@ -66,12 +73,15 @@ class SqliteRunRecords implements RunRecords {
     open?.database.close();
   }
 
-  /** A cursor is the number of the last row that was looked at. */
+  /** Rows of their own first, for they turn into what is looked at then. A cursor is the number of the last row, or what `DoneRecords` gives. */
   scan(cursor: string | undefined, states: readonly RunState[]): Promise<ScanPage> {
+    if (cursor?.includes(":") === true) return this.#scanDone(cursor);
     return this.#work((database, consumerId, nowMs) => {
       const after = Number(cursor ?? 0);
-      const last = database.prepare("SELECT max(id) AS last FROM (SELECT id FROM runs WHERE id > ? ORDER BY id LIMIT ?)").get(after, rowsPerLook)?.["last"];
-      if (typeof last !== "number") return { runs: [], next: undefined };
+      const last = database.prepare("SELECT max(id) AS last FROM (SELECT id FROM open_runs WHERE id > ? ORDER BY id LIMIT ?)").get(after, rowsPerLook)?.[
+        "last"
+      ];
+      if (typeof last !== "number") return { runs: [], next: states.includes("done") ? firstDone : undefined };
       const rows = database
         .prepare(summaries)
         .all(after, last, consumerId, nowMs, ` ${[...states, ...(states.includes("running") ? ["cancelling"] : [])].join(" ")} `);
@@ -81,6 +91,20 @@ class SqliteRunRecords implements RunRecords {
         return { eventId, ...standing(rest, nowMs, this.#options.retentionMs), steps, outboxBytes };
       });
       return { runs, next: String(last) };
+    });
+  }
+
+  #scanDone(cursor: string): Promise<ScanPage> {
+    return this.#work((_, consumerId, nowMs, records) => {
+      const { entries, next } = records.done.page(cursor);
+      const runs = entries
+        .filter(({ consumer, expiresAtMs }) => consumer === consumerId && expiresAtMs > nowMs)
+        .map((entry) => {
+          const row = rowOf(records.done, entry);
+          const { steps } = partsOf(records, row, nowMs);
+          return { eventId: entry.eventId, ...standing(row, nowMs, this.#options.retentionMs), steps: steps.length, outboxBytes: 0 };
+        });
+      return { runs, next };
     });
   }
 
@@ -102,11 +126,11 @@ class SqliteRunRecords implements RunRecords {
   }
 
   create({ eventId, payloadHash, pipelineHash, state, reason, steps, history, entry: made }: RunCreation): Promise<"created" | "exists"> {
-    return this.#change((database, consumerId, nowMs) => {
-      const statements = prepareStatements(database);
-      const known = statements.findRun(consumerId, eventId);
-      if (known !== undefined && known.expiresAtMs > nowMs) return "exists";
-      if (known !== undefined) statements.forgetRun(known.id);
+    return this.#change((database, consumerId, nowMs, records) => {
+      const { statements } = records;
+      if (findRecord(records, consumerId, eventId, nowMs) !== undefined) return "exists";
+      const expired = statements.findRun(consumerId, eventId);
+      if (expired !== undefined) statements.forgetRun(expired.id);
       database
         .prepare(insertRun)
         .run(consumerId, eventId, state, nowMs + this.#options.retentionMs, payloadHash, pipelineHash, reason.slice(0, reasonCharactersMax));
@@ -120,10 +144,10 @@ class SqliteRunRecords implements RunRecords {
   }
 
   cancel({ eventId, reason, who, ...rest }: Cancellation): Promise<"ended" | "asked" | "given-up" | "done" | "unknown"> {
-    return this.#change((database, consumerId, nowMs) => {
-      const statements = prepareStatements(database);
-      const row = statements.findRun(consumerId, eventId);
-      if (row === undefined || row.expiresAtMs <= nowMs) return "unknown";
+    return this.#change((database, consumerId, nowMs, records) => {
+      const { statements } = records;
+      const row = findRecord(records, consumerId, eventId, nowMs);
+      if (row === undefined) return "unknown";
       if (row.state === "done") return "done";
       if (row.state === "dead" || row.state === "parked") return "given-up";
       return cancelRun(
@@ -137,16 +161,16 @@ class SqliteRunRecords implements RunRecords {
   }
 
   giveUp({ eventId, epoch, reason, death, entry }: GivingUp): Promise<"given-up" | "moved" | "unknown"> {
-    return this.#change((database, consumerId, nowMs) => {
-      const statements = prepareStatements(database);
-      const row = statements.findRun(consumerId, eventId);
-      if (row === undefined || row.expiresAtMs <= nowMs) return "unknown";
+    return this.#change((database, consumerId, nowMs, records) => {
+      const { statements } = records;
+      const row = findRecord(records, consumerId, eventId, nowMs);
+      if (row === undefined) return "unknown";
       const isHeld = (row.state === "running" || row.state === "cancelling") && row.leaseUntilMs > nowMs;
       const isLive = row.state === "waiting" || row.state === "running" || row.state === "cancelling";
       if (!isLive || isHeld || row.epoch !== epoch) return "moved";
       statements.takeCancel(row.id);
       // Whoever had it, and comes to itself, finds that it is another's.
-      database.prepare("UPDATE runs SET epoch = epoch + 1 WHERE id = ?").run(row.id);
+      database.prepare("UPDATE open_runs SET epoch = epoch + 1 WHERE id = ?").run(row.id);
       statements.setState(row.id, "dead", reason.slice(0, reasonCharactersMax), nowMs + this.#options.retentionMs);
       statements.note(row.id, encodeEntry({ kind: "died", state: "dead", ...death, atMs: nowMs + cancelledLateMs }));
       statements.note(row.id, encodeEntry({ ...entry, atMs: nowMs }));
@@ -155,10 +179,10 @@ class SqliteRunRecords implements RunRecords {
   }
 
   state({ eventId, epoch, step, entry }: StatedStep): Promise<"stated" | "moved" | "unknown"> {
-    return this.#change((database, consumerId, nowMs) => {
-      const statements = prepareStatements(database);
-      const row = statements.findRun(consumerId, eventId);
-      if (row === undefined || row.expiresAtMs <= nowMs) return "unknown";
+    return this.#change((database, consumerId, nowMs, records) => {
+      const { statements } = records;
+      const row = findRecord(records, consumerId, eventId, nowMs);
+      if (row === undefined) return "unknown";
       if (row.state !== "parked" || row.epoch !== epoch) return "moved";
       statements.putStep(row.id, step, nowMs);
       statements.setState(row.id, row.state, row.reason, nowMs + this.#options.retentionMs);
@@ -168,48 +192,55 @@ class SqliteRunRecords implements RunRecords {
   }
 
   remove(eventId: string): Promise<"removed" | "live" | "unknown"> {
-    return this.#change((database, consumerId, nowMs) => {
-      const statements = prepareStatements(database);
-      const row = statements.findRun(consumerId, eventId);
-      if (row === undefined || row.expiresAtMs <= nowMs) return "unknown";
+    return this.#change((database, consumerId, nowMs, records) => {
+      const row = findRecord(records, consumerId, eventId, nowMs);
+      if (row === undefined) return "unknown";
       if (row.state !== "done" && row.state !== "dead" && row.state !== "parked") return "live";
-      statements.forgetRun(row.id);
+      forgetRecord(records, consumerId, eventId);
       return "removed";
     });
   }
 
   note(eventId: string, entry: HistoryNote): Promise<void> {
-    return this.#change((database, consumerId, nowMs) => {
-      const statements = prepareStatements(database);
-      const row = statements.findRun(consumerId, eventId);
-      if (row !== undefined && row.expiresAtMs > nowMs) statements.note(row.id, encodeEntry({ ...entry, atMs: nowMs }));
+    return this.#change((database, consumerId, nowMs, records) => {
+      const { statements } = records;
+      const row = findRecord(records, consumerId, eventId, nowMs);
+      if (row !== undefined) statements.note(openedRow(records, consumerId, eventId, row, nowMs), encodeEntry({ ...entry, atMs: nowMs }));
     });
   }
 
   /** In a transaction. */
-  #change<T>(change: (database: DatabaseSync, consumerId: number, nowMs: number) => T): Promise<T> {
-    return this.#work((database, consumerId, nowMs) => {
-      database.exec("BEGIN IMMEDIATE");
+  #change<T>(change: Work<T>): Promise<T> {
+    return this.#work((database, consumerId, nowMs, records) => {
+      const { statements, done } = records;
       try {
-        const answer = change(database, consumerId, nowMs);
-        database.exec("COMMIT");
+        statements.begin();
+        done.begin();
+        const answer = change(database, consumerId, nowMs, records);
+        done.end();
+        statements.commit();
+        done.committed();
         return answer;
       } catch (error) {
-        if (database.isTransaction) database.exec("ROLLBACK");
+        statements.rollback();
+        done.forget();
         throw error;
       }
     });
   }
 
-  async #work<T>(work: (database: DatabaseSync, consumerId: number, nowMs: number) => T): Promise<T> {
+  async #work<T>(work: Work<T>): Promise<T> {
     if (this.#open === undefined) throw new StoreUnavailableError("expected started run records, found stopped ones; call start() first");
+    const { database, consumerId, records } = this.#open;
     try {
-      return work(this.#open.database, this.#open.consumerId, Math.floor(this.#options.clock.wallMs()));
+      return work(database, consumerId, Math.floor(this.#options.clock.wallMs()), records);
     } catch (error) {
       throw unavailable(error);
     }
   }
 }
+
+type Work<T> = (database: DatabaseSync, consumerId: number, nowMs: number, records: FileRecords) => T;
 
 /** The records in a file. Throws `ConfigurationError` for options it cannot use. */
 export function createSqliteRunRecords(options: SqliteRunRecordsOptions): RunRecords {

@@ -16,7 +16,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../../core/clock.ts";
 import { ConfigurationError, StoreUnavailableError } from "../../core/errors.ts";
 import { type ByHand, cancelledReason, encodeEntry, whoCharactersMax } from "../../core/history.ts";
-import type { RunStanding, RunView, StepRecord } from "../../core/run.ts";
+import type { RunView } from "../../core/run.ts";
 import type { Note } from "../../ports/pool-board.ts";
 import type {
   CheckpointWrite,
@@ -34,9 +34,12 @@ import type {
 import { endCancelled } from "./cancel.ts";
 import { type BoardAsk, type BoardPlace, NoteTable } from "./board.ts";
 import { consumerIn, openDatabase, unavailable } from "./database.ts";
+import { DoneRecords, windowRecords } from "./done-records.ts";
+import { type FileRecords, findRecord, finishRun, type Lives, openedRow, partsOf, rowOf, shorten, shortenSlice } from "./ended-runs.ts";
 import { JobTable } from "./jobs.ts";
 import type { JobsAnswers, JobsAsk, JobsPlace } from "./jobs-wire.ts";
 import { reviveRun } from "./revive.ts";
+import { standing, standingOf } from "./standing.ts";
 import { prepareStatements, type RunRow, type Statements } from "./statements.ts";
 
 export interface SqliteRunStoreOptions extends RunStoreOptions {
@@ -44,57 +47,23 @@ export interface SqliteRunStoreOptions extends RunStoreOptions {
   readonly path: string;
   /** Its wall clock is the store's clock. */
   readonly clock: Pick<Clock, "wallMs">;
+  /** How long steps of a run that is done stay readable; default a day, at most the retention. */
+  readonly detailsMs?: number | undefined;
+  /** Records of runs that are done which a window holds. For tests. */
+  readonly windowRecords?: number | undefined;
 }
 
+/** A day. */
+const detailsMsDefault = 86_400_000;
+/** Records of runs that are done which a sweep brings into the present layout. */
+const movedMax = 250;
 /** Rows that one claim call looks at for retention: more than it can add, so that the file stops growing. */
 const sweepRowsMax = 1_000;
 /** Pause of the sweep once it met rows that are all within their retention. */
 const sweepPauseMs = 1_000;
 const reasonCharactersMax = 200;
 const nothing = new Uint8Array(0);
-const noSteps: readonly StepRecord[] = [];
 const notStarted = "expected a started run store, found a stopped one; call start() first";
-
-/** How a claim stands to a record that exists. */
-type Standing = "reused" | "owner" | "held" | "free" | "done" | "dead";
-
-function standingOf(row: RunRow, request: ClaimRequest, nowMs: number): Standing {
-  if (row.payloadHash !== request.payloadHash) return "reused";
-  switch (row.state) {
-    case "running":
-    case "cancelling":
-      if (row.leaseUntilMs <= nowMs) return "free";
-      return row.token === request.token ? "owner" : "held";
-    case "waiting":
-      return "free";
-    case "done":
-      return "done";
-    case "dead":
-    case "parked":
-      return "dead";
-  }
-}
-
-/** What a record says of how its run stands. */
-export function standing(row: Omit<RunRow, "outbox">, nowMs: number, retentionMs: number): RunStanding {
-  const { epoch, failures, losses, generation, restarts, pipelineHash, payloadHash, token, leaseUntilMs, expiresAtMs } = row;
-  const isCancelling = row.state === "cancelling";
-  const state = row.state === "cancelling" ? "running" : row.state;
-  return {
-    state,
-    isCancelling,
-    epoch,
-    failures,
-    losses,
-    generation,
-    restarts,
-    pipelineHash,
-    payloadHash,
-    reason: row.reason ?? undefined,
-    claim: state === "running" ? { token, leftMs: leaseUntilMs - nowMs } : undefined,
-    writtenAgoMs: Math.max(0, retentionMs - (expiresAtMs - nowMs)),
-  };
-}
 
 export function checkOptions({ retentionMs }: RunStoreOptions): void {
   if (!Number.isSafeInteger(retentionMs) || retentionMs < 1)
@@ -105,7 +74,8 @@ export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
   readonly #options: SqliteRunStoreOptions;
   readonly #clock: SqliteRunStoreOptions["clock"];
   #database: DatabaseSync | undefined;
-  #statements: Statements | undefined;
+  #records: FileRecords | undefined;
+  readonly #lives: Lives;
   #jobTable: JobTable | undefined;
   #noteTable: NoteTable | undefined;
   #consumerId = 0;
@@ -122,10 +92,12 @@ export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
     this.#options = options;
     this.#opener = opener;
     this.#clock = options.clock;
+    const { retentionMs, detailsMs = detailsMsDefault } = options;
+    this.#lives = { retentionMs, detailsMs: Math.min(detailsMs, retentionMs) };
   }
 
   async start(): Promise<void> {
-    if (this.#statements !== undefined) return;
+    if (this.#records !== undefined) return;
     if (this.#opener !== undefined) return this.#join(this.#opener);
     try {
       const { database, consumerId, secret, mark } = openDatabase(this.#options.path, this.#options.consumer);
@@ -133,7 +105,10 @@ export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
       this.#consumerId = consumerId;
       this.#secret = secret;
       this.#mark = mark;
-      this.#statements = prepareStatements(database);
+      this.#records = {
+        statements: prepareStatements(database),
+        done: new DoneRecords(database, "filters", this.#options.windowRecords ?? windowRecords),
+      };
     } catch (error) {
       throw error instanceof ConfigurationError ? error : unavailable(error);
     }
@@ -153,7 +128,7 @@ export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
     }
     this.#database = database;
     this.#mark = opener.mark;
-    this.#statements = opener.#statements;
+    this.#records = opener.#records;
   }
 
   /** What the file is known by; empty before the start. */
@@ -175,7 +150,7 @@ export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
   }
 
   async stop(): Promise<void> {
-    this.#statements = undefined;
+    this.#records = undefined;
     this.#jobTable = undefined;
     this.#noteTable = undefined;
     if (this.#opener === undefined) this.#database?.close();
@@ -183,13 +158,13 @@ export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
   }
 
   async secret(): Promise<string> {
-    if (this.#statements === undefined) throw new StoreUnavailableError(notStarted);
+    if (this.#records === undefined) throw new StoreUnavailableError(notStarted);
     return this.#secret;
   }
 
   /** Takes the write lock: a file that can be read but not written serves nothing. */
   async ping(): Promise<boolean> {
-    const statements = this.#statements;
+    const statements = this.#records?.statements;
     if (statements === undefined) return false;
     try {
       statements.begin();
@@ -201,9 +176,9 @@ export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
   }
 
   claim(requests: readonly ClaimRequest[], leaseMs: number): Promise<readonly ClaimResult[]> {
-    return this.#write((statements, nowMs) => {
-      this.#sweep(statements, nowMs);
-      return requests.map((request) => this.#claimOne(statements, request, nowMs, Math.round(leaseMs)));
+    return this.#write((_, nowMs, records) => {
+      this.#sweep(records, nowMs);
+      return requests.map((request) => this.#claimOne(records, request, nowMs, Math.round(leaseMs)));
     });
   }
 
@@ -219,24 +194,25 @@ export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
   }
 
   finish(writes: readonly FinishWrite[]): Promise<readonly WriteResult[]> {
-    return this.#write((statements, nowMs) =>
-      writes.map(({ eventId, epoch, outbox, steps = noSteps }) => {
-        const run = steps.length === 0 ? undefined : statements.touchRun(nowMs + this.#options.retentionMs, this.#consumerId, eventId, epoch, nowMs);
-        if (run !== undefined) for (const step of steps) statements.putStep(run.id, step, nowMs);
-        const changed = statements.finishRun(outbox.length === 0 ? null : outbox, nowMs + this.#options.retentionMs, this.#consumerId, eventId, epoch, nowMs);
-        return changed === 1 || this.#isAlready(statements, "done", eventId, epoch, nowMs) ? "written" : "stale";
+    return this.#write((_, nowMs, records) =>
+      writes.map((write) => {
+        const isWritten = finishRun(records, this.#consumerId, write, nowMs, this.#lives);
+        return isWritten || this.#isAlready(records, "done", write.eventId, write.epoch, nowMs) ? "written" : "stale";
       }),
     );
   }
 
   clearOutbox(eventIds: readonly string[]): Promise<void> {
-    return this.#write((statements, nowMs) => {
-      for (const eventId of eventIds) statements.clearOutbox(nowMs + this.#options.retentionMs, this.#consumerId, eventId, nowMs);
+    return this.#write((statements, nowMs, records) => {
+      for (const eventId of eventIds) {
+        const changed = statements.clearOutbox(nowMs + this.#options.retentionMs, this.#consumerId, eventId, nowMs);
+        if (changed === 1) shorten(records, this.#consumerId, eventId, nowMs, this.#lives);
+      }
     });
   }
 
   fail(writes: readonly FailWrite[]): Promise<readonly WriteResult[]> {
-    return this.#write((statements, nowMs) =>
+    return this.#write((statements, nowMs, records) =>
       writes.map(({ eventId, epoch, state, reason, failures, losses, death, setback }) => {
         const before = state === "waiting" ? statements.findRun(this.#consumerId, eventId) : undefined;
         const isCancelled = before?.state === "cancelling" && before.epoch === epoch;
@@ -255,27 +231,27 @@ export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
         if (row !== undefined && death !== undefined && state !== "waiting") statements.note(row.id, encodeEntry({ kind: "died", state, ...death }));
         if (changed === 1 && isCancelled) endCancelled(statements, before.id, nowMs, nowMs + this.#options.retentionMs);
         if (row !== undefined && setback !== undefined) statements.addSetback(row.id, `{"atMs":${nowMs},${setback.slice(1)}`);
-        return changed === 1 || this.#isAlready(statements, state, eventId, epoch, nowMs) ? "written" : "stale";
+        return changed === 1 || this.#isAlready(records, state, eventId, epoch, nowMs) ? "written" : "stale";
       }),
     );
   }
 
   revive(requests: readonly ReviveRequest[]): Promise<readonly ReviveResult[]> {
-    return this.#write((statements, nowMs) =>
+    return this.#write((statements, nowMs, records) =>
       requests.map((request) => {
-        const row = statements.findRun(this.#consumerId, request.eventId);
-        if (row === undefined || row.expiresAtMs <= nowMs) return "refused";
+        const row = findRecord(records, this.#consumerId, request.eventId, nowMs);
+        if (row === undefined || row.state === "done") return "refused";
         return reviveRun(statements, row, request, nowMs, nowMs + this.#options.retentionMs);
       }),
     );
   }
 
   close(eventIds: readonly string[], { reason, who }: ByHand): Promise<void> {
-    return this.#write((statements, nowMs) => {
+    return this.#write((statements, nowMs, records) => {
       const entry = encodeEntry({ kind: "closed", atMs: nowMs, reason: reason.slice(0, reasonCharactersMax), who: who.slice(0, whoCharactersMax) });
       for (const eventId of eventIds) {
-        const row = statements.findRun(this.#consumerId, eventId);
-        if (row !== undefined && row.expiresAtMs > nowMs) statements.note(row.id, entry);
+        const row = findRecord(records, this.#consumerId, eventId, nowMs);
+        if (row !== undefined) statements.note(openedRow(records, this.#consumerId, eventId, row, nowMs), entry);
       }
     });
   }
@@ -292,16 +268,15 @@ export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
 
   /** In a transaction too, so that the record and its steps are of one moment. */
   read(eventId: string): Promise<RunView | undefined> {
-    return this.#write((statements, nowMs) => {
-      const row = statements.findRun(this.#consumerId, eventId);
-      if (row === undefined || row.expiresAtMs <= nowMs) return undefined;
+    return this.#write((statements, nowMs, records) => {
+      const row = findRecord(records, this.#consumerId, eventId, nowMs);
+      if (row === undefined) return undefined;
       return {
         key: { consumer: this.#options.consumer, eventId },
         ...standing(row, nowMs, this.#options.retentionMs),
-        steps: statements.stepsOf(row.id),
+        ...partsOf(records, row, nowMs),
         outbox: row.outbox ?? nothing,
         history: statements.historyOf(row.id),
-        setbacks: statements.setbacksOf(row.id),
       };
     });
   }
@@ -325,9 +300,12 @@ export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
     });
   }
 
-  #claimOne(statements: Statements, request: ClaimRequest, nowMs: number, leaseMs: number): ClaimResult {
+  #claimOne(records: FileRecords, request: ClaimRequest, nowMs: number, leaseMs: number): ClaimResult {
+    const { statements, done } = records;
     const { eventId, token, payloadHash, pipelineHash } = request;
     const expiresAtMs = nowMs + this.#options.retentionMs;
+    const known = done.find(this.#consumerId, eventId, nowMs);
+    if (known !== undefined) return this.#claimKnown(statements, rowOf(done, known), request, nowMs, leaseMs);
     if (statements.insertRun(this.#consumerId, eventId, nowMs + leaseMs, expiresAtMs, token, payloadHash, pipelineHash) === 1) {
       return { kind: "acquired", epoch: 1, failures: 0, losses: 0, generation: 0, restarts: 0, pipelineHash, steps: [] };
     }
@@ -335,7 +313,7 @@ export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
     if (row === undefined) throw new StoreUnavailableError(`expected a record of ${eventId} that refused a second one, found none; check the file's integrity`);
     if (row.expiresAtMs <= nowMs) {
       statements.forgetRun(row.id);
-      return this.#claimOne(statements, request, nowMs, leaseMs);
+      return this.#claimOne(records, request, nowMs, leaseMs);
     }
     return this.#claimKnown(statements, row, request, nowMs, leaseMs);
   }
@@ -374,37 +352,47 @@ export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
   }
 
   /** The same write came before and its reply was lost. */
-  #isAlready(statements: Statements, state: string, eventId: string, epoch: number, nowMs: number): boolean {
-    const row = statements.findRun(this.#consumerId, eventId);
-    if (row === undefined || row.epoch !== epoch || row.expiresAtMs <= nowMs) return false;
+  #isAlready(records: FileRecords, state: string, eventId: string, epoch: number, nowMs: number): boolean {
+    const row = findRecord(records, this.#consumerId, eventId, nowMs);
+    if (row === undefined || row.epoch !== epoch) return false;
     return row.state === state || (state === "waiting" && row.state === "dead" && row.reason === cancelledReason);
   }
 
   /**
-   * Deletes expired records from the old end, a bounded slice a call. Rows lie in the order of their creation, so a slice
-   * without an expired row says that the rest can wait; a pass then starts again from the first row after a pause.
+   * Deletes expired records from the old end, a bounded slice a call, and brings those that are done into their present layout.
+   * Rows lie in the order of their creation, so a slice with nothing to do says that the rest can wait; a pass then starts
+   * again from the first row after a pause.
    */
-  #sweep(statements: Statements, nowMs: number): void {
+  #sweep(records: FileRecords, nowMs: number): void {
     if (nowMs < this.#sweepDueMs) return;
+    const { statements, done } = records;
     const last = statements.sliceAfter(this.#sweptUpTo, sweepRowsMax);
-    if (last !== undefined && statements.deleteExpired(this.#sweptUpTo, last, nowMs) > 0) {
-      this.#sweptUpTo = last;
-      return;
+    if (last !== undefined) {
+      const deleted = statements.deleteExpired(this.#sweptUpTo, last, nowMs);
+      const moved = shortenSlice(records, this.#sweptUpTo, last, movedMax, nowMs, this.#lives);
+      // Of more that are to be moved, the next call does its part.
+      if (moved < movedMax && deleted + moved > 0) this.#sweptUpTo = last;
+      if (deleted + moved > 0) return;
     }
     this.#sweptUpTo = 0;
-    this.#sweepDueMs = nowMs + sweepPauseMs;
+    if (!done.sweep(nowMs)) this.#sweepDueMs = nowMs + sweepPauseMs;
   }
 
-  async #write<T>(work: (statements: Statements, nowMs: number) => T): Promise<T> {
-    const statements = this.#statements;
-    if (statements === undefined) throw new StoreUnavailableError(notStarted);
+  async #write<T>(work: (statements: Statements, nowMs: number, records: FileRecords) => T): Promise<T> {
+    const records = this.#records;
+    if (records === undefined) throw new StoreUnavailableError(notStarted);
+    const { statements, done } = records;
     try {
       statements.begin();
-      const answer = work(statements, Math.floor(this.#clock.wallMs()));
+      done.begin();
+      const answer = work(statements, Math.floor(this.#clock.wallMs()), records);
+      done.end();
       statements.commit();
+      done.committed();
       return answer;
     } catch (error) {
       statements.rollback();
+      done.forget();
       throw unavailable(error);
     }
   }

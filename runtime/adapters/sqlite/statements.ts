@@ -23,6 +23,15 @@ export interface RunRow {
   readonly reason: string | null;
 }
 
+/** What is kept of a record that is done. */
+export interface FinishedRow extends Pick<RunRow, "failures" | "losses" | "generation" | "restarts" | "payloadHash" | "pipelineHash"> {}
+
+/** A record that is done and may be kept shorter. */
+export interface DoneRow extends FinishedRow, Pick<RunRow, "id" | "epoch" | "expiresAtMs"> {
+  readonly consumer: number;
+  readonly eventId: string;
+}
+
 /** Names one record. */
 type Key = readonly [consumer: number, eventId: string];
 
@@ -45,6 +54,13 @@ export interface Statements {
   insertRun(...values: readonly [...Key, leaseUntilMs: number, expiresAtMs: number, token: string, payloadHash: string, pipelineHash: string]): number;
   findRun(...key: Key): RunRow | undefined;
   forgetRun(id: number): void;
+  /** Takes a record out that is to be done, if no other table has anything of it. */
+  takeFinished(...key: OwnedKey): FinishedRow | undefined;
+  /** A record that is done as a row of its own, so that something can be kept with it. */
+  putDone(...values: readonly [...Key, row: Omit<RunRow, "id">]): number;
+  hasHistory(run: number): boolean;
+  /** Rows in (`after`, `last`] that are done, without an outbox and a history. */
+  doneRows(after: number, last: number, count: number): readonly DoneRow[];
   takeRun(values: {
     readonly epoch: number;
     readonly losses: number;
@@ -79,6 +95,7 @@ export interface Statements {
   /** Adds one; of many, the last ones are kept. */
   addSetback(run: number, setback: string): void;
   setbacksOf(run: number): readonly Setback[];
+  setbackTexts(run: number): readonly string[];
   setState(id: number, state: RunRow["state"], reason: string | null, expiresAtMs: number): void;
   /** What is to become of a run that is called off: history entry, and JSON of the verdict's text. */
   putCancel(run: number, death: string, verdict: string | null): void;
@@ -105,26 +122,26 @@ function prepareRuns(
   database: DatabaseSync,
 ): Pick<Statements, "insertRun" | "findRun" | "takeRun" | "renewClaim" | "finishRun" | "failRun" | "extendRun" | "touchRun" | "clearOutbox"> {
   const insert = database.prepare(
-    `INSERT INTO runs (consumer, event_id, state, epoch, failures, losses, generation, lease_until_ms, expires_at_ms, token, payload_hash, pipeline_hash)
-     VALUES (?, ?, 'running', 1, 0, 0, 0, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+    `INSERT INTO open_runs (consumer, event_id, state, epoch, failures, losses, generation, lease_until_ms, expires_at_ms, token, payload_hash, pipeline_hash, parts)
+     VALUES (?, ?, 'running', 1, 0, 0, 0, ?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING`,
   );
   const find = database.prepare(
     `SELECT id, state, epoch, failures, losses, generation, restarts, lease_until_ms AS leaseUntilMs, expires_at_ms AS expiresAtMs, token,
        payload_hash AS payloadHash, pipeline_hash AS pipelineHash, outbox, reason
-     FROM runs WHERE consumer = ? AND event_id = ?`,
+     FROM open_runs WHERE consumer = ? AND event_id = ?`,
   );
   const take = database.prepare(
-    "UPDATE runs SET state = 'running', epoch = ?, losses = ?, lease_until_ms = ?, expires_at_ms = ?, token = ?, pipeline_hash = ?, reason = NULL WHERE id = ?",
+    "UPDATE open_runs SET state = 'running', epoch = ?, losses = ?, lease_until_ms = ?, expires_at_ms = ?, token = ?, pipeline_hash = ?, reason = NULL WHERE id = ?",
   );
-  const renew = database.prepare("UPDATE runs SET lease_until_ms = ?, expires_at_ms = ? WHERE id = ?");
-  const finish = database.prepare(`UPDATE runs SET state = 'done', token = '', outbox = ?, expires_at_ms = ? ${whereOwned}`);
+  const renew = database.prepare("UPDATE open_runs SET lease_until_ms = ?, expires_at_ms = ? WHERE id = ?");
+  const finish = database.prepare(`UPDATE open_runs SET state = 'done', token = '', outbox = ?, expires_at_ms = ? ${whereOwned}`);
   const fail = database.prepare(
-    `UPDATE runs SET state = ?, token = '', reason = ?, failures = failures + ?, losses = losses + ?, expires_at_ms = ? ${whereOwned}`,
+    `UPDATE open_runs SET state = ?, token = '', reason = ?, failures = failures + ?, losses = losses + ?, expires_at_ms = ? ${whereOwned}`,
   );
-  const extend = database.prepare(`UPDATE runs SET lease_until_ms = ?, expires_at_ms = ? ${whereOwned} RETURNING id, state`);
-  const touch = database.prepare(`UPDATE runs SET expires_at_ms = ? ${whereOwned} RETURNING id, state`);
+  const extend = database.prepare(`UPDATE open_runs SET lease_until_ms = ?, expires_at_ms = ? ${whereOwned} RETURNING id, state`);
+  const touch = database.prepare(`UPDATE open_runs SET expires_at_ms = ?, parts = 1 ${whereOwned} RETURNING id, state`);
   const clear = database.prepare(
-    "UPDATE runs SET outbox = NULL, expires_at_ms = ? WHERE consumer = ? AND event_id = ? AND state = 'done' AND expires_at_ms > ?",
+    "UPDATE open_runs SET outbox = NULL, expires_at_ms = ? WHERE consumer = ? AND event_id = ? AND state = 'done' AND expires_at_ms > ?",
   );
   return {
     insertRun: (...values) => changesOf(insert, values),
@@ -142,6 +159,28 @@ function prepareRuns(
   };
 }
 
+function prepareDone(database: DatabaseSync): Pick<Statements, "takeFinished" | "putDone" | "hasHistory" | "doneRows"> {
+  const kept = "failures, losses, generation, restarts, payload_hash AS payloadHash, pipeline_hash AS pipelineHash";
+  const take = database.prepare(`DELETE FROM open_runs ${whereOwned} AND parts = 0 RETURNING ${kept}`);
+  const put = database.prepare(
+    `INSERT INTO open_runs (consumer, event_id, state, epoch, failures, losses, generation, restarts, lease_until_ms, expires_at_ms, token, payload_hash, pipeline_hash)
+     VALUES (?, ?, 'done', ?, ?, ?, ?, ?, 0, ?, '', ?, ?)`,
+  );
+  const history = database.prepare("SELECT 1 FROM history WHERE run = ? LIMIT 1");
+  const rows = database.prepare(
+    `SELECT id, consumer, event_id AS eventId, epoch, expires_at_ms AS expiresAtMs, ${kept} FROM open_runs
+     WHERE id > ? AND id <= ? AND state = 'done' AND outbox IS NULL AND id NOT IN (SELECT run FROM history) ORDER BY id LIMIT ?`,
+  );
+  return {
+    // The columns are those of the shape.
+    takeFinished: (...key) => take.get(...key) as FinishedRow | undefined,
+    putDone: (consumer, eventId, { epoch, failures, losses, generation, restarts, expiresAtMs, payloadHash, pipelineHash }) =>
+      Number(put.run(consumer, eventId, epoch, failures, losses, generation, restarts, expiresAtMs, payloadHash, pipelineHash).lastInsertRowid),
+    hasHistory: (run) => history.get(run) !== undefined,
+    doneRows: (...range) => rows.all(...range) as unknown as DoneRow[],
+  };
+}
+
 function prepareSteps(database: DatabaseSync): Pick<Statements, "putStep" | "stepsOf"> {
   const put = database.prepare("INSERT OR REPLACE INTO steps (run, name, kind, state, result, checksum, codec, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
   const all = database.prepare("SELECT name, kind, state, result, checksum, codec, at_ms AS atMs FROM steps WHERE run = ? ORDER BY id");
@@ -154,11 +193,12 @@ function prepareSteps(database: DatabaseSync): Pick<Statements, "putStep" | "ste
 
 function prepareHistory(database: DatabaseSync): Pick<Statements, "reviveRun" | "forgetSteps" | "note" | "historyOf"> {
   const revive = database.prepare(
-    `UPDATE runs SET state = ?, generation = ?, restarts = ?, failures = 0, losses = 0, payload_hash = ?, expires_at_ms = ?, reason = iif(state = 'running', NULL, 'revived') WHERE id = ?`,
+    `UPDATE open_runs SET state = ?, generation = ?, restarts = ?, failures = 0, losses = 0, payload_hash = ?, expires_at_ms = ?, reason = iif(state = 'running', NULL, 'revived') WHERE id = ?`,
   );
   const forgetAll = database.prepare("DELETE FROM steps WHERE run = ?");
   const forgetIntents = database.prepare("DELETE FROM steps WHERE run = ? AND state = 'intent'");
   const add = database.prepare("INSERT INTO history (run, entry) VALUES (?, ?)");
+  const mark = database.prepare("UPDATE open_runs SET parts = 1 WHERE id = ?");
   const trim = database.prepare("DELETE FROM history WHERE run = ? AND id <= (SELECT id FROM history WHERE run = ? ORDER BY id DESC LIMIT 1 OFFSET ?)");
   const all = database.prepare("SELECT entry FROM history WHERE run = ? ORDER BY id");
   return {
@@ -166,30 +206,37 @@ function prepareHistory(database: DatabaseSync): Pick<Statements, "reviveRun" | 
     forgetSteps: (run, which) => void (which === "all" ? forgetAll : forgetIntents).run(run),
     note(run, entry) {
       add.run(run, entry);
+      mark.run(run);
       trim.run(run, run, historyMax);
     },
     historyOf: (run) => decodeHistory(all.all(run).map((row) => String(row["entry"]))),
   };
 }
 
-function prepareSetbacks(database: DatabaseSync): Pick<Statements, "addSetback" | "setbacksOf"> {
+function prepareSetbacks(database: DatabaseSync): Pick<Statements, "addSetback" | "setbacksOf" | "setbackTexts"> {
   const add = database.prepare("INSERT INTO setbacks (run, setback) VALUES (?, ?)");
+  const mark = database.prepare("UPDATE open_runs SET parts = 1 WHERE id = ?");
   const forget = database.prepare("UPDATE setbacks SET setback = json_remove(setback, '$.answers') WHERE run = ? AND instr(setback, ',\"answers\":{') > 0");
   const trim = database.prepare("DELETE FROM setbacks WHERE run = ? AND id <= (SELECT id FROM setbacks WHERE run = ? ORDER BY id DESC LIMIT 1 OFFSET ?)");
   const all = database.prepare("SELECT setback FROM setbacks WHERE run = ? ORDER BY id");
+  const textsOf = (run: number): readonly string[] => all.all(run).map((row) => String(row["setback"]));
   return {
     addSetback(run, setback) {
       // Of those with answers of calls a record keeps the last one's.
       if (setback.includes(',"answers":{')) forget.run(run);
       add.run(run, setback);
+      mark.run(run);
       trim.run(run, run, setbacksMax);
     },
-    setbacksOf: (run) => decodeSetbacks(all.all(run).map((row) => String(row["setback"]))),
+    setbacksOf: (run) => decodeSetbacks(textsOf(run)),
+    setbackTexts: textsOf,
   };
 }
 
 function prepareCancels(database: DatabaseSync): Pick<Statements, "setState" | "putCancel" | "takeCancel"> {
-  const set = database.prepare("UPDATE runs SET state = ?, reason = ?, token = iif(? = 'cancelling', token, ''), expires_at_ms = ? WHERE id = ?");
+  const set = database.prepare(
+    "UPDATE open_runs SET state = ?, reason = ?, token = iif(? = 'cancelling', token, ''), expires_at_ms = ?, parts = 1 WHERE id = ?",
+  );
   const put = database.prepare("INSERT OR REPLACE INTO cancels (run, death, verdict) VALUES (?, ?, ?)");
   const take = database.prepare("DELETE FROM cancels WHERE run = ? RETURNING death, verdict");
   return {
@@ -205,11 +252,11 @@ const parts = ["steps", "history", "setbacks", "cancels"];
 
 function prepareRetention(database: DatabaseSync): Pick<Statements, "forgetRun" | "sliceAfter" | "deleteExpired"> {
   const forgetParts = parts.map((table) => database.prepare(`DELETE FROM ${table} WHERE run = ?`));
-  const forget = database.prepare("DELETE FROM runs WHERE id = ?");
-  const slice = database.prepare("SELECT max(id) AS last FROM (SELECT id FROM runs WHERE id > ? ORDER BY id LIMIT ?)");
-  const expired = "SELECT id FROM runs WHERE id > ? AND id <= ? AND expires_at_ms <= ?";
+  const forget = database.prepare("DELETE FROM open_runs WHERE id = ?");
+  const slice = database.prepare("SELECT max(id) AS last FROM (SELECT id FROM open_runs WHERE id > ? ORDER BY id LIMIT ?)");
+  const expired = "SELECT id FROM open_runs WHERE id > ? AND id <= ? AND expires_at_ms <= ?";
   const deleteParts = parts.map((table) => database.prepare(`DELETE FROM ${table} WHERE run IN (${expired})`));
-  const deleteRuns = database.prepare("DELETE FROM runs WHERE id > ? AND id <= ? AND expires_at_ms <= ?");
+  const deleteRuns = database.prepare("DELETE FROM open_runs WHERE id > ? AND id <= ? AND expires_at_ms <= ?");
   return {
     forgetRun(id) {
       for (const statement of forgetParts) statement.run(id);
@@ -240,6 +287,7 @@ export function prepareStatements(database: DatabaseSync): Statements {
       if (database.isTransaction) rollback.run();
     },
     ...prepareRuns(database),
+    ...prepareDone(database),
     ...prepareSteps(database),
     ...prepareHistory(database),
     ...prepareSetbacks(database),

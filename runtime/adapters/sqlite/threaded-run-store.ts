@@ -36,6 +36,8 @@ import { packCheckpoints, packFinishes, type StoreCall, unpackClaims, unpackWrit
 export interface ThreadedRunStoreOptions extends RunStoreOptions, ForgettingOptions {
   /** The file, made with its folder when missing. */
   readonly path: string;
+  /** How long steps of a run that is done stay readable; default a day, at most the retention. */
+  readonly detailsMs?: number | undefined;
   /** Times the calls; the store's clock is the machine's. */
   readonly clock: Pick<Clock, "after">;
   /** How long a call may take before it is given up. 1 or more; default 5 000. */
@@ -176,8 +178,8 @@ export function createThreadedSqliteRunStore(
 
 /** What the stores of several consumers reach the same file by. */
 export function sharedThreadOf(
-  { path, retentionMs, clock, callTimeoutMs }: Omit<ThreadedRunStoreOptions, "consumer">,
+  { path, retentionMs, detailsMs, clock, callTimeoutMs }: Omit<ThreadedRunStoreOptions, "consumer">,
   consumers: readonly string[],
 ): SharedStoreThread {
-  return new SharedStoreThread({ path, retentionMs, clock, callTimeoutMs, consumers });
+  return new SharedStoreThread({ path, retentionMs, detailsMs, clock, callTimeoutMs, consumers });
 }

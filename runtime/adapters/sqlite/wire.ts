@@ -25,6 +25,8 @@ export interface ThreadSettings extends Pick<RunStoreOptions, "retentionMs"> {
   /** Whose runs it keeps. */
   readonly consumers: readonly string[];
   readonly path: string;
+  /** How long steps of a run that is done stay readable; default a day, at most the retention. */
+  readonly detailsMs?: number | undefined;
 }
 
 /** A run without an outbox and steps goes as its epoch alone. */

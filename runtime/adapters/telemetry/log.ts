@@ -17,6 +17,7 @@ const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
   "plugin.slow": "warn",
   "worker.stopping": "info",
   "worker.stopped": "info",
+  "probe.passed-by": "info",
   "run.failed": "debug",
   "run.resumed": "info",
   "run.retrying": "warn",
@@ -152,9 +153,12 @@ export class EventLog implements Telemetry {
 /** The ids of a span, or of a trace alone. */
 type LineSpan = Pick<TraceParent, "traceId"> & Partial<TraceParent>;
 
-/** Under the names that OpenTelemetry has for them in logs of other forms. */
+/**
+ * Under the names that OpenTelemetry has for them in logs of other forms. Of a span that is not chosen nothing is said: it may yet be exported,
+ * because the run fails, is repeated or is slow.
+ */
 function lineIds({ traceId, spanId, isSampled }: LineSpan): Readonly<Record<string, string>> {
-  return { trace_id: traceId, ...(spanId === undefined ? undefined : { span_id: spanId, trace_flags: isSampled === true ? "01" : "00" }) };
+  return { trace_id: traceId, ...(spanId === undefined ? undefined : { span_id: spanId }), ...(isSampled === true ? { trace_flags: "01" } : undefined) };
 }
 
 /** Of a line about an event or its message. */

@@ -13,29 +13,29 @@ export interface ProbeTelemetryOptions {
   ended(report: ProbeReport): void;
 }
 
-/** Probes under way of which a failure is remembered. */
-const failuresMax = 100;
+/** Probes under way of which it is remembered why they were not run, or failed. */
+const rememberedMax = 100;
 
 export class ProbeTelemetry implements Telemetry {
   readonly #options: ProbeTelemetryOptions;
   readonly #failures = new Map<string, string>();
+  /** Probes that are completed without having reached their skill, and why. */
+  readonly #passedBy = new Map<string, string>();
 
   constructor(options: ProbeTelemetryOptions) {
     this.#options = options;
   }
 
   settled(outcome: FinalOutcome, skill: string, latencyMs: number, run: SettledRun): void {
-    if (skill === probeSkill) this.#settled(outcome, latencyMs, run);
+    if (skill === probeSkill || this.#passedBy.has(run.eventId)) this.#settled(outcome, latencyMs, run);
     else this.#options.others.settled(outcome, skill, latencyMs, run);
   }
 
   emit(event: RuntimeEvent, about?: AboutMessage | AboutEvent): void {
     const isOfProbe = about !== undefined && "delivery" in about && about.skillName === probeSkill;
+    if (event.type === "probe.passed-by") remember(this.#passedBy, event.eventId, `${event.reason}: ${event.description}`);
     if (!isOfProbe) return this.#options.others.emit(event, about);
-    if (event.type !== "run.failed") return;
-    this.#failures.set(event.eventId, `${event.code}: ${event.description}`);
-    const [oldest] = this.#failures.keys();
-    if (this.#failures.size > failuresMax && oldest !== undefined) this.#failures.delete(oldest);
+    if (event.type === "run.failed") remember(this.#failures, event.eventId, `${event.code}: ${event.description}`);
   }
 
   /** Whatever is not over goes on with another delivery or a copy, which is settled in its turn. */
@@ -62,8 +62,17 @@ export class ProbeTelemetry implements Telemetry {
       settle: between(ranMs, nowMs),
     };
     const stagesMs = Object.fromEntries(Object.entries(stages).filter(([, ms]) => ms !== undefined)) as ProbeReport["stagesMs"];
-    const failure = outcome === "dead-lettered" ? (this.#failures.get(eventId) ?? "it was given up before it was run") : "";
+    const passedBy = this.#passedBy.get(eventId);
+    const isFailed = outcome === "dead-lettered" && passedBy === undefined;
+    const failure = isFailed ? (this.#failures.get(eventId) ?? "it was given up before it was run") : "";
     this.#failures.delete(eventId);
-    this.#options.ended({ eventId, consumer, by: workerId, failure, criticalMs, stagesMs });
+    this.#passedBy.delete(eventId);
+    this.#options.ended({ eventId, consumer, by: workerId, failure, passedBy, criticalMs, stagesMs });
   }
+}
+
+function remember(known: Map<string, string>, eventId: string, why: string): void {
+  known.set(eventId, why);
+  const [oldest] = known.keys();
+  if (known.size > rememberedMax && oldest !== undefined) known.delete(oldest);
 }

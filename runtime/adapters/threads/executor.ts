@@ -23,6 +23,7 @@ import type {
 } from "../../ports/executor.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
 import { type SlowStart, toldOnce } from "../../skills/host/start-times.ts";
+import { Flags } from "../../skills/host/flags.ts";
 import { leastLevel } from "../../skills/host/run-log.ts";
 import { Lane } from "./lane.ts";
 import { LoopUseReader } from "./loop-use.ts";
@@ -247,6 +248,7 @@ export class ThreadsExecutor implements Executor {
       dependencies,
       dependencyConfig,
       circuits,
+      flags = Flags.of(new Map()).shared,
       retries,
       log,
       logLevel = infoAndAbove,
@@ -266,6 +268,7 @@ export class ThreadsExecutor implements Executor {
       }),
       dependencies: { numbered: dependencies, config: dependencyConfig },
       circuits,
+      flags,
       retries,
       traces,
       contracts,

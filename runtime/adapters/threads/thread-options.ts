@@ -7,6 +7,7 @@ import type { LoadedPlugin } from "../../skills/host/plugins.ts";
 import type { SkillLogLine } from "../../skills/host/run-log.ts";
 import type { GivenSettings } from "../../skills/host/settings.ts";
 import type { SlowStart } from "../../skills/host/start-times.ts";
+import type { SharedFlags } from "../../skills/host/flags.ts";
 import type { ThreadSettings } from "./wire.ts";
 
 export interface ThreadsExecutorOptions {
@@ -23,6 +24,8 @@ export interface ThreadsExecutorOptions {
   readonly dependencyConfig: Config["dependencies"];
   /** An Int32 for each dependency: 0 closed, 1 open, 2 half-open. */
   readonly circuits: SharedArrayBuffer;
+  /** Feature flags, which change; default none. */
+  readonly flags?: SharedFlags | undefined;
   /** Retries of calls, counted with those of the whole worker; see `RetryLedger`. */
   readonly retries: SharedArrayBuffer;
   readonly limits: DecodeLimits;

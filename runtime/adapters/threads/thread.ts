@@ -11,6 +11,7 @@ import type { AnyResource } from "../../skills/author/define-resource.ts";
 import type { Skill } from "../../skills/author/define-skill.ts";
 import { captureOutput } from "../../skills/host/captured-output.ts";
 import { describeFailure } from "../../skills/host/failure.ts";
+import { Flags } from "../../skills/host/flags.ts";
 import { originOf } from "../../skills/host/module-owner.ts";
 import { importPlugin } from "../../skills/host/plugins.ts";
 import { type PreparedSkill, prepareSkills } from "../../skills/host/prepared-skill.ts";
@@ -181,6 +182,7 @@ export async function open(): Promise<AcceptTask> {
     limits,
     skills,
     circuits: new Int32Array(settings.circuits),
+    flags: new Flags(settings.flags),
     retries: settings.retries,
     sink: reporter.sink,
     clock,

@@ -10,6 +10,7 @@ import type { DecodeLimits } from "../../core/read-route.ts";
 import type { StepKind, StepRecord } from "../../core/run.ts";
 import type { SamplingPolicy } from "../../core/spans.ts";
 import type { QuestionAnswer, StepAcknowledgement } from "../../ports/executor.ts";
+import type { SharedFlags } from "../../skills/host/flags.ts";
 import type { GivenSettings } from "../../skills/host/settings.ts";
 import type { SlowStart } from "../../skills/host/start-times.ts";
 
@@ -33,6 +34,8 @@ export interface ThreadSettings {
   readonly dependencies: { readonly numbered: readonly string[]; readonly config: Config["dependencies"] };
   /** A state for each dependency, by its number. */
   readonly circuits: SharedArrayBuffer;
+  /** Feature flags, which change. */
+  readonly flags: SharedFlags;
   /** The worker's retries; see `RetryLedger`. */
   readonly retries: SharedArrayBuffer;
   /** Which runs are told of as spans; undefined when nothing is traced. */

@@ -119,7 +119,7 @@ export interface Probe {
   readonly id: string;
   readonly source: string;
   readonly sentAt: string;
-  readonly state: "under-way" | "completed" | "failed" | "timed-out";
+  readonly state: "under-way" | "completed" | "passed-by" | "failed" | "timed-out";
   readonly why: string;
   readonly criticalMs: number | null;
   readonly stagesMs: Readonly<Partial<Record<"send" | "queue" | "claim" | "run" | "settle", number>>>;
@@ -127,9 +127,14 @@ export interface Probe {
 
 export interface Caller {
   readonly who: string;
-  readonly role: string;
+  readonly role: "viewer" | "operator" | "admin";
   /** Null for all. */
   readonly tenants: readonly string[] | null;
+}
+
+/** All that the page offers to change wants an operator. */
+export function mayChange({ role }: Caller): boolean {
+  return role !== "viewer";
 }
 
 export interface FleetWorker {

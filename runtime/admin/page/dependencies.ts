@@ -1,14 +1,14 @@
 /** Bulkheads, lanes, circuits and limits of each dependency, and the circuits' levers. */
 import { h, type ComponentChild } from "preact";
 import { type Bulkhead, change, type Circuit, type Limit } from "./api.ts";
-import type { Question } from "./dialog.ts";
+import { type Ask, Lever, type Question } from "./dialog.ts";
 import { tableOf } from "./table.ts";
 
 interface DependenciesProps {
   readonly bulkheads: readonly Bulkhead[];
   readonly circuits: readonly Circuit[];
   readonly limits: readonly Limit[];
-  readonly ask: (question: Question) => void;
+  readonly ask: Ask;
 }
 
 function Fill({ label, value, max }: { readonly label: string; readonly value: number; readonly max: number }): ComponentChild {
@@ -55,8 +55,8 @@ function CircuitCell({ circuit, ask }: { readonly circuit: Circuit; readonly ask
       "div",
       { class: "actions" },
       state === "closed"
-        ? h("button", { type: "button", "aria-label": `Open the circuit of ${dependency}`, onClick: () => ask(open) }, "Open …")
-        : h("button", { type: "button", "aria-label": `Close the circuit of ${dependency}`, onClick: () => ask(close) }, "Close …"),
+        ? h(Lever, { ask, question: open, label: `Open the circuit of ${dependency}`, text: "Open …" })
+        : h(Lever, { ask, question: close, label: `Close the circuit of ${dependency}`, text: "Close …" }),
     ),
   );
 }

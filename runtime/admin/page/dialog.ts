@@ -14,6 +14,23 @@ export interface Question {
   act(reason: string, choice: string): Promise<void>;
 }
 
+/** Asks before something is changed; undefined for who may only look. */
+export type Ask = ((question: Question) => void) | undefined;
+
+interface LeverProps {
+  readonly ask: Ask;
+  readonly question: Question;
+  /** What it is about, for who does not see where it stands. */
+  readonly label?: string;
+  readonly text: string;
+}
+
+/** A button that changes something; none for who may not. */
+export function Lever({ ask, question, label, text }: LeverProps): ComponentChild {
+  if (ask === undefined) return null;
+  return h("button", { type: "button", ...(label === undefined ? {} : { "aria-label": label }), onClick: () => ask(question) }, text);
+}
+
 interface DialogProps {
   readonly question: Question;
   readonly close: () => void;

@@ -2,7 +2,7 @@
 import { h, type ComponentChild } from "preact";
 import { useState } from "preact/hooks";
 import { change, type Explanation, get, type LetterGroup, messageOf, type Replay, type UnderWay } from "./api.ts";
-import type { Question } from "./dialog.ts";
+import { type Ask, Lever, type Question } from "./dialog.ts";
 import { tableOf } from "./table.ts";
 
 interface Explains {
@@ -70,7 +70,7 @@ interface LettersProps extends Explains {
   readonly groups: readonly LetterGroup[];
   readonly trouble: string;
   readonly replays: readonly Replay[];
-  readonly ask: (question: Question) => void;
+  readonly ask: Ask;
 }
 
 export function Letters({ groups, trouble, replays, ask, explain }: LettersProps): ComponentChild {
@@ -94,13 +94,15 @@ export function Letters({ groups, trouble, replays, ask, explain }: LettersProps
         example.eventId === "" ? eventTypes.join(", ") : h(EventButton, { eventId: example.eventId, explain }),
         h("div", { class: "quiet" }, new Date(last).toLocaleTimeString()),
       ),
-      h(
-        "td",
-        { "data-name": "Do" },
-        example.eventId === ""
-          ? "no event id that can be read"
-          : h("button", { type: "button", "aria-label": `Replay group ${fingerprint}`, onClick: () => ask(replayQuestion(group)) }, "Replay …"),
-      ),
+      ask === undefined
+        ? null
+        : h(
+            "td",
+            { "data-name": "Do" },
+            example.eventId === ""
+              ? "no event id that can be read"
+              : h(Lever, { ask, question: replayQuestion(group), label: `Replay group ${fingerprint}`, text: "Replay …" }),
+          ),
     );
   });
   return h(
@@ -108,7 +110,9 @@ export function Letters({ groups, trouble, replays, ask, explain }: LettersProps
     { "aria-labelledby": "letters-title" },
     h("h2", { id: "letters-title" }, "Dead letters"),
     trouble === "" ? null : h("p", { class: "trouble" }, trouble),
-    rows.length === 0 ? h("p", { class: "quiet" }, "None") : tableOf(["Group", "Letters", "Failure", "Last example", "Do"], rows),
+    rows.length === 0
+      ? h("p", { class: "quiet" }, "None")
+      : tableOf(["Group", "Letters", "Failure", "Last example", ...(ask === undefined ? [] : ["Do"])], rows),
     replays.length === 0
       ? null
       : [
@@ -127,7 +131,7 @@ interface StoryProps {
   readonly story: Explanation | undefined;
   readonly trouble: string;
   readonly explain: (eventId: string) => void;
-  readonly ask: (question: Question) => void;
+  readonly ask: Ask;
 }
 
 export function Story({ eventId, story, trouble, explain, ask }: StoryProps): ComponentChild {
@@ -186,7 +190,7 @@ function questionOf({ source, eventId, state }: Explanation, explain: (eventId: 
 
 interface ToldProps extends Explains {
   readonly story: Explanation;
-  readonly ask: (question: Question) => void;
+  readonly ask: Ask;
 }
 
 function Told({ story: told, explain, ask }: ToldProps): ComponentChild {
@@ -204,7 +208,7 @@ function Told({ story: told, explain, ask }: ToldProps): ComponentChild {
       ),
     ),
     h("p", null, h("strong", null, "Now: "), now, until === null ? "" : `, until ${until}`),
-    question === undefined ? null : h("button", { type: "button", onClick: () => ask(question) }, `${question.verb} …`),
+    question === undefined ? null : h(Lever, { ask, question, text: `${question.verb} …` }),
   );
 }
 

@@ -12,6 +12,7 @@ import {
   keepToken,
   type LetterGroup,
   type Limit,
+  mayChange,
   messageOf,
   type Point,
   type Probe,
@@ -22,11 +23,11 @@ import {
 } from "./api.ts";
 import { Chart, type Curve } from "./chart.ts";
 import { Dependencies } from "./dependencies.ts";
-import { Dialog, type Question } from "./dialog.ts";
+import { type Ask, Dialog, Lever, type Question } from "./dialog.ts";
 import { explanationOf, Letters, Runs, Story } from "./events.ts";
 import { newsOf, NewsSection } from "./news.ts";
 import { Probes } from "./probes.ts";
-import { TenantPage } from "./tenant.ts";
+import { Leave, TenantPage } from "./tenant.ts";
 import { Workers } from "./workers.ts";
 
 const lookEveryMs = 1_000;
@@ -145,7 +146,7 @@ function Charts({ points }: { readonly points: readonly Point[] }): ComponentChi
   );
 }
 
-function Head({ worker, ask }: { readonly worker: Worker; readonly ask: (question: Question) => void }): ComponentChild {
+function Head({ worker, caller, ask }: { readonly worker: Worker; readonly caller: Caller; readonly ask: Ask }): ComponentChild {
   const { isPaused, ready, phase } = worker;
   const state = isPaused ? "paused" : phase === "running" ? (ready.isWell ? "ready" : "not ready") : phase;
   const pause: Question = {
@@ -161,7 +162,8 @@ function Head({ worker, ask }: { readonly worker: Worker; readonly ask: (questio
     h("h1", null, "Holdfast"),
     h("span", { class: `badge ${state === "ready" ? "is-good" : state === "paused" ? "is-warn" : "is-bad"}` }, state),
     h("span", { class: "who" }, worker.worker),
-    h("button", { type: "button", onClick: () => ask(isPaused ? resume : pause) }, isPaused ? "Resume …" : "Pause …"),
+    h(Leave, { caller }),
+    h(Lever, { ask, question: isPaused ? resume : pause, text: isPaused ? "Resume …" : "Pause …" }),
   );
 }
 
@@ -262,35 +264,37 @@ function Page(): ComponentChild {
     });
   };
   if (refused !== "") return h(TokenForm, { refused, kept: () => setRefused("") });
-  const letters = h(Letters, { groups, trouble: lettersTrouble, replays, ask: setQuestion, explain });
-  const story = h(Story, { ...told, explain, ask: setQuestion });
+  const ask: Ask = caller !== undefined && mayChange(caller) ? setQuestion : undefined;
+  const letters = h(Letters, { groups, trouble: lettersTrouble, replays, ask, explain });
+  const story = h(Story, { ...told, explain, ask });
   const dialog = question === undefined ? null : h(Dialog, { question, close: () => setQuestion(undefined) });
   if (caller?.tenants !== undefined && caller.tenants !== null)
-    return h(Fragment, null, h(TenantPage, { who: caller.who, tenants: caller.tenants, lost }, letters, story, h(Runs, { runs: ownRuns, explain })), dialog);
-  if (state === undefined)
+    return h(Fragment, null, h(TenantPage, { caller, tenants: caller.tenants, lost }, letters, story, h(Runs, { runs: ownRuns, explain })), dialog);
+  if (state === undefined || caller === undefined)
     return h("main", null, h("h1", null, "Holdfast"), h("p", { role: "status" }, lost === "" ? "Asking the worker …" : `The worker does not answer: ${lost}`));
-  return h(Fragment, null, h(WorkerPage, { state, lost, groups, explain, ask: setQuestion }, letters, story), dialog);
+  return h(Fragment, null, h(WorkerPage, { state, caller, lost, groups, explain, ask }, letters, story), dialog);
 }
 
 interface WorkerPageProps {
   readonly state: State;
+  readonly caller: Caller;
   /** Why the worker cannot be asked; empty while it can. */
   readonly lost: string;
   readonly groups: readonly LetterGroup[];
   readonly explain: (eventId: string) => void;
-  readonly ask: (question: Question) => void;
+  readonly ask: Ask;
   /** What is about events. */
   readonly children?: ComponentChildren;
 }
 
-function WorkerPage({ state, lost, groups, explain, ask, children }: WorkerPageProps): ComponentChild {
+function WorkerPage({ state, caller, lost, groups, explain, ask, children }: WorkerPageProps): ComponentChild {
   const { worker, bulkheads, circuits, limits, runs, probes, fleet, points } = state;
   const news = newsOf({ worker, bulkheads, circuits, limits, probes, fleet, letters: groups });
   return h(
     Fragment,
     null,
     h("a", { class: "skip", href: "#main" }, "To what is wrong"),
-    h(Head, { worker, ask }),
+    h(Head, { worker, caller, ask }),
     h(
       "main",
       { id: "main" },

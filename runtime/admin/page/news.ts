@@ -40,7 +40,7 @@ export function newsOf({ worker, bulkheads, circuits, limits, probes, fleet, let
     ...(fleet.trouble === "" ? [] : [warn(`Other workers of the pool cannot be seen: ${fleet.trouble}`)]),
     ...worker.sources.flatMap(({ source }) => {
       const last = probes.find((probe) => probe.source === source);
-      return last === undefined || last.why === ""
+      return last === undefined || last.why === "" || last.state === "passed-by"
         ? []
         : [bad(`The last probe of ${source} has ${last.state === "failed" ? "failed" : "not come back"}: ${last.why}`)];
     }),

@@ -1,17 +1,23 @@
 /** Probes of each source: how the last one went, and one more at will. */
 import { h, type ComponentChild } from "preact";
 import { change, type Probe } from "./api.ts";
-import type { Question } from "./dialog.ts";
+import { type Ask, Lever, type Question } from "./dialog.ts";
 import { tableOf } from "./table.ts";
 
 interface ProbesProps {
   readonly sources: readonly string[];
   /** The last one first. */
   readonly probes: readonly Probe[];
-  readonly ask: (question: Question) => void;
+  readonly ask: Ask;
 }
 
-const weights: Readonly<Record<Probe["state"], string>> = { "under-way": "is-warn", completed: "is-good", failed: "is-bad", "timed-out": "is-bad" };
+const weights: Readonly<Record<Probe["state"], string>> = {
+  "under-way": "is-warn",
+  completed: "is-good",
+  "passed-by": "is-warn",
+  failed: "is-bad",
+  "timed-out": "is-bad",
+};
 const stages = ["send", "queue", "claim", "run", "settle"] as const;
 
 function ms(value: number | null | undefined): string {
@@ -48,13 +54,13 @@ export function Probes({ sources, probes, ask }: ProbesProps): ComponentChild {
       ),
       h("td", { "data-name": "Critical time" }, ms(last?.criticalMs)),
       h("td", { "data-name": "By stage" }, last === undefined ? "–" : stages.map((stage) => `${stage} ${ms(last.stagesMs[stage])}`).join(", ")),
-      h("td", { "data-name": "Do" }, h("button", { type: "button", "aria-label": `Probe ${source}`, onClick: () => ask(question(source)) }, "Probe …")),
+      ask === undefined ? null : h("td", { "data-name": "Do" }, h(Lever, { ask, question: question(source), label: `Probe ${source}`, text: "Probe …" })),
     );
   });
   return h(
     "section",
     { "aria-labelledby": "probes-title" },
     h("h2", { id: "probes-title" }, "Probes"),
-    tableOf(["Source", "Last probe", "Critical time", "By stage", "Do"], rows),
+    tableOf(["Source", "Last probe", "Critical time", "By stage", ...(ask === undefined ? [] : ["Do"])], rows),
   );
 }

@@ -63,6 +63,8 @@ export interface LiveDocument {
   readonly logLevel?: LogLevel | undefined;
   /** No more messages are taken. */
   readonly isPaused?: boolean | undefined;
+  /** Of those that the configuration has. */
+  readonly flags?: ReadonlyMap<string, boolean> | undefined;
   readonly retryBudget?: RetryBudgetConfig | undefined;
   readonly loadShedding?: object | undefined;
   readonly latencyWatch?: LatencyWatchConfig | undefined;
@@ -79,6 +81,7 @@ export interface LiveDependency {
 export const liveDocumentSchema: z.ZodType<LiveDocument> = z.strictObject({
   logLevel: z.enum(logLevels).optional(),
   isPaused: z.boolean().optional(),
+  flags: byName(z.boolean()).optional(),
   retryBudget: retryBudgetChanges.optional(),
   loadShedding: loadSheddingChanges.optional(),
   latencyWatch: latencyWatchChanges.optional(),

@@ -13,6 +13,8 @@ interface SqliteStoreConfig {
   readonly kind: "sqlite";
   /** A file, relative to the configuration's folder, or `:memory:`. */
   readonly path: string;
+  /** How long steps of a run that is done stay readable. 1 000 or more, at most `retentionMs`; default a day. */
+  readonly detailsMs?: number | undefined;
 }
 
 interface RedisStoreConfig<SecretValue> {
@@ -54,7 +56,7 @@ function isPlain(url: SecretText): boolean {
 }
 
 export const storeSchema: z.ZodType<StoreSettings, StoreConfig> = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("sqlite"), path: z.string().min(1) }),
+  z.strictObject({ kind: z.literal("sqlite"), path: z.string().min(1), detailsMs: integer(1_000, Number.MAX_SAFE_INTEGER).optional() }),
   z
     .strictObject({
       kind: z.literal("redis"),

@@ -85,6 +85,11 @@ interface CommonContext<Payload> extends SettingsReader {
    * cannot be made now.
    */
   use<Value>(resource: Resource<Value>): Promise<Value>;
+  /**
+   * Whether a feature flag of the configuration (`flags`) is on at this moment. It may change between two looks, and between the tries of a run: look once, and let a step record
+   * what is to hold for the whole of it. Throws a `PermanentError`, `FLAG_UNKNOWN`, for one that the configuration does not name.
+   */
+  isOn(flag: string): boolean;
   /** How good the result of a step is that was done in this run, or before it: `full` unless a fallback answered. */
   qualityOf(step: string): StepQuality;
 }

@@ -37,6 +37,10 @@ export class OpenStepContext implements StepContext<never> {
     return this.#run.attempt;
   }
 
+  isOn(flag: string): boolean {
+    return this.#run.isOn(flag);
+  }
+
   qualityOf(step: string): StepQuality {
     return this.#run.qualityOf(step);
   }

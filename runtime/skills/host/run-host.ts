@@ -6,6 +6,7 @@ import type { SamplingPolicy } from "../../core/spans.ts";
 import type { StepAcknowledgement, ToldRuns } from "../../ports/executor.ts";
 import type { LogLevel } from "../author/context.ts";
 import type { EventContracts } from "./event-contracts.ts";
+import type { Flags } from "./flags.ts";
 import type { Resources } from "./resources.ts";
 import type { ThreadOrder } from "./run-order.ts";
 
@@ -19,6 +20,7 @@ export interface RunHost<Run> {
   readonly traces: SamplingPolicy | undefined;
   /** Undefined where the worker has none. */
   readonly contracts: EventContracts | undefined;
+  readonly flags: Pick<Flags, "isOn">;
   nowMs(): number;
   wallMs(): number;
   random(): number;

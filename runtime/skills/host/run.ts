@@ -302,6 +302,10 @@ export class Run implements SkillContext<never>, RunOfCalls {
     return this.host.resources.info.settings;
   }
 
+  isOn(flag: string): boolean {
+    return this.host.flags.isOn(flag);
+  }
+
   qualityOf(step: string): StepQuality {
     return this.#qualities?.of(step) ?? "full";
   }

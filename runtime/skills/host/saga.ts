@@ -149,6 +149,7 @@ function compensationContext(step: StepContext<never>, stepKey: string, isInDoub
     idempotencyKey: step.idempotencyKey,
     stepKey,
     isInDoubt,
+    isOn: (flag) => step.isOn(flag),
     qualityOf: (name) => step.qualityOf(name),
     call: (dependency, request) => step.call(dependency, request),
     use: (resource) => step.use(resource),

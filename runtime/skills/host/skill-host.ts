@@ -18,6 +18,7 @@ import { describeFailure } from "./failure.ts";
 import { decodeEvent } from "./decode-event.ts";
 import type { Decoded } from "./decode-body.ts";
 import type { EventContracts } from "./event-contracts.ts";
+import { Flags } from "./flags.ts";
 import { originOf } from "./module-owner.ts";
 import type { PreparedSkill } from "./prepared-skill.ts";
 import type { SkillLogLine } from "./run-log.ts";
@@ -66,6 +67,8 @@ export interface SkillHostOptions {
   readonly settings?: ThreadSettingsTable;
   /** What payloads are checked by; undefined where the worker has no contracts. */
   readonly contracts?: EventContracts | undefined;
+  /** Default: none. */
+  readonly flags?: Flags | undefined;
 }
 
 /** Whose code a thread is executing. */
@@ -98,6 +101,7 @@ export class SkillHost implements RunHost<Run> {
   readonly resources: Resources;
   readonly settings: ThreadSettingsTable;
   readonly contracts: EventContracts | undefined;
+  readonly flags: Flags;
   readonly #options: SkillHostOptions;
   readonly #runs = new Map<number, Run>();
   readonly #early = new Map<number, Early>();
@@ -112,6 +116,7 @@ export class SkillHost implements RunHost<Run> {
     this.agent = options.agent;
     this.traces = options.traces;
     this.contracts = options.contracts;
+    this.flags = options.flags ?? Flags.of(new Map());
     this.#options = options;
     this.#retries = new RetryLedger(options.retries);
     this.settings = options.settings ?? new ThreadSettingsTable();

@@ -7,6 +7,7 @@ import { type PreparedSkill, prepareSkills } from "../../skills/host/prepared-sk
 import type { SkillLogLine } from "../../skills/host/run-log.ts";
 import { SkillHost } from "../../skills/host/skill-host.ts";
 import { ThreadSettingsTable } from "../../skills/host/settings.ts";
+import { Flags } from "../../skills/host/flags.ts";
 import type { Provided } from "../provide.ts";
 import type { ProcessClock } from "./sim-clock.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -227,6 +228,7 @@ export class HostExecutor implements Executor {
       // What they wait for is real: a database, a file.
       resources: { clock: systemClock, provided: provided?.resources ?? new Map() },
       contracts: provided?.contracts,
+      flags: Flags.of(provided?.flags ?? new Map()),
       consumers: [consumer],
       agent: undefined,
       limits: surroundings.limits,

@@ -28,6 +28,7 @@ export class Metrics implements Telemetry, ExecutionMeter {
   readonly #calls = new DependencyCalls();
   readonly #trips = new StoreTrips();
   readonly #probes = new Map<string, DurationSeries>();
+  readonly #answers = new Map<string, DurationSeries>();
   readonly #exposition = new Exposition();
   #loopUse = performance.eventLoopUtilization();
 
@@ -48,6 +49,13 @@ export class Metrics implements Telemetry, ExecutionMeter {
   /** The same store, whose round trips are measured. */
   measured(store: RunStore, clock: Pick<Clock, "monotonicMs">): RunStore {
     return meteredStore(store, this.#trips, clock);
+  }
+
+  /** The admin server has answered; operations are few. */
+  answered(operation: string, durationMs: number): void {
+    const series = this.#answers.get(operation) ?? { name: "holdfast_admin_request_seconds", labels: { operation }, durations: new Durations() };
+    this.#answers.set(operation, series);
+    series.durations.record(durationMs);
   }
 
   /** A probe has come back. */
@@ -107,6 +115,7 @@ export class Metrics implements Telemetry, ExecutionMeter {
       ]),
       ...Array.from(this.#events.recovery, ([what, durations]): DurationSeries => ({ name: "holdfast_recovery_seconds", labels: { what }, durations })),
       ...this.#probes.values(),
+      ...this.#answers.values(),
       ...this.#trips.durations().map(([call, durations]): DurationSeries => ({ name: "holdfast_store_call_seconds", labels: { call }, durations })),
     ];
   }

@@ -1,0 +1,136 @@
+/** Where the record of a run lies, which may be done and kept shorter; under the write lock of the caller's transaction. */
+import { decodeSetbacks, type Setback } from "../../core/setback.ts";
+import type { StepRecord } from "../../core/run.ts";
+import type { FinishWrite } from "../../ports/run-store.ts";
+import { packDetails, unpackDetails } from "./done-details.ts";
+import type { DoneEntry } from "./done-entries.ts";
+import type { DoneRecords } from "./done-records.ts";
+import type { FinishedRow, RunRow, Statements } from "./statements.ts";
+
+export interface FileRecords {
+  readonly statements: Statements;
+  readonly done: DoneRecords;
+}
+
+/** A record as it was found. */
+export type FoundRow = RunRow & {
+  /** Of one that is kept shorter: where its steps lie, 0 for nowhere. Undefined for a row of its own. */
+  readonly details?: number;
+};
+
+export interface Lives {
+  readonly retentionMs: number;
+  /** How long steps of a run that is done stay readable. */
+  readonly detailsMs: number;
+}
+
+const noSteps: readonly StepRecord[] = [];
+
+export function rowOf(done: DoneRecords, { epoch, failures, losses, generation, restarts, expiresAtMs, payloadHash, pipeline, details }: DoneEntry): FoundRow {
+  const counts = { epoch, failures, losses, generation, restarts };
+  const pipelineHash = done.pipelineHash(pipeline);
+  return { id: 0, state: "done", ...counts, leaseUntilMs: 0, expiresAtMs, token: "", payloadHash, pipelineHash, outbox: null, reason: null, details };
+}
+
+/** Undefined for one that is past its retention, too. */
+export function findRecord({ statements, done }: FileRecords, consumer: number, eventId: string, nowMs: number): FoundRow | undefined {
+  const row = statements.findRun(consumer, eventId);
+  if (row !== undefined) return row.expiresAtMs > nowMs ? row : undefined;
+  const entry = done.find(consumer, eventId, nowMs);
+  return entry === undefined ? undefined : rowOf(done, entry);
+}
+
+export function partsOf(
+  { statements, done }: FileRecords,
+  { id, details }: FoundRow,
+  nowMs: number,
+): { readonly steps: readonly StepRecord[]; readonly setbacks: readonly Setback[] } {
+  if (details === undefined) return { steps: statements.stepsOf(id), setbacks: statements.setbacksOf(id) };
+  const packed = done.details(details, nowMs);
+  if (packed === undefined) return { steps: noSteps, setbacks: [] };
+  const { steps, setbacks } = unpackDetails(packed);
+  return { steps, setbacks: decodeSetbacks(setbacks) };
+}
+
+/** The number of its row, which one that is kept shorter is given: what is noted with it has to lie somewhere. */
+export function openedRow(records: FileRecords, consumer: number, eventId: string, row: FoundRow, nowMs: number): number {
+  if (row.details === undefined) return row.id;
+  const id = records.statements.putDone(consumer, eventId, row);
+  for (const step of partsOf(records, row, nowMs).steps) records.statements.putStep(id, step, step.atMs);
+  return id;
+}
+
+/** Forgets all that there is of a run. */
+export function forgetRecord({ statements, done }: FileRecords, consumer: number, eventId: string): void {
+  const row = statements.findRun(consumer, eventId);
+  if (row !== undefined) statements.forgetRun(row.id);
+  done.remove(consumer, eventId);
+}
+
+/** Whether it was written: the caller still had the run. */
+export function finishRun(
+  records: FileRecords,
+  consumer: number,
+  { eventId, epoch, outbox, steps = noSteps }: FinishWrite,
+  nowMs: number,
+  lives: Lives,
+): boolean {
+  const { statements } = records;
+  const expiresAtMs = nowMs + lives.retentionMs;
+  if (outbox.length === 0) {
+    const taken = statements.takeFinished(consumer, eventId, epoch, nowMs);
+    if (taken !== undefined) {
+      append(
+        records,
+        { ...taken, consumer, eventId, epoch, expiresAtMs },
+        steps.map((step) => ({ ...step, atMs: nowMs })),
+        [],
+        nowMs,
+        lives,
+      );
+      return true;
+    }
+  }
+  if (steps.length > 0) {
+    const run = statements.touchRun(expiresAtMs, consumer, eventId, epoch, nowMs);
+    if (run !== undefined) for (const step of steps) statements.putStep(run.id, step, nowMs);
+  }
+  if (statements.finishRun(outbox.length === 0 ? null : outbox, expiresAtMs, consumer, eventId, epoch, nowMs) === 0) return false;
+  if (outbox.length === 0) shorten(records, consumer, eventId, nowMs, lives);
+  return true;
+}
+
+/** Keeps a record that is done, and has no outbox any more, as short as can be. */
+export function shorten(records: FileRecords, consumer: number, eventId: string, nowMs: number, lives: Lives): void {
+  const row = records.statements.findRun(consumer, eventId);
+  if (row !== undefined && !records.statements.hasHistory(row.id)) move(records, { ...row, consumer, eventId }, nowMs, lives);
+}
+
+/** Keeps those short that an earlier version has left as they are; returns how many of at most `count`. */
+export function shortenSlice(records: FileRecords, after: number, last: number, count: number, nowMs: number, lives: Lives): number {
+  const rows = records.statements.doneRows(after, last, count);
+  for (const row of rows) move(records, row, nowMs, lives);
+  return rows.length;
+}
+
+type Kept = FinishedRow & Pick<RunRow, "epoch" | "expiresAtMs"> & { readonly consumer: number; readonly eventId: string };
+
+function move(records: FileRecords, row: Kept & { readonly id: number }, nowMs: number, lives: Lives): void {
+  const { statements } = records;
+  append(records, row, statements.stepsOf(row.id), statements.setbackTexts(row.id), nowMs, lives);
+  statements.forgetRun(row.id);
+}
+
+function append(
+  { done }: FileRecords,
+  { consumer, eventId, pipelineHash, ...row }: Kept,
+  steps: readonly StepRecord[],
+  setbacks: readonly string[],
+  nowMs: number,
+  { retentionMs, detailsMs }: Lives,
+): void {
+  const detailsExpireAtMs = row.expiresAtMs - retentionMs + detailsMs;
+  const hasDetails = steps.length + setbacks.length > 0 && detailsExpireAtMs > nowMs;
+  const details = hasDetails ? done.putDetails(packDetails({ steps, setbacks }), detailsExpireAtMs) : 0;
+  done.append(consumer, eventId, { ...row, pipeline: done.pipelineId(pipelineHash), details });
+}
