@@ -5,6 +5,8 @@
 import { existsSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { dirname, extname, join, resolve } from "node:path";
 import { readConfigFile, usualNames } from "#runtime/cli/config-file.ts";
+import { assignmentsOf } from "#runtime/cli/load-config.ts";
+import { withAssignments } from "#runtime/core/config/layers.ts";
 import type { ConfigInput } from "#runtime/core/config.ts";
 import { capitals } from "#runtime/core/config/environment.ts";
 import { ConfigurationError, messageOf } from "#runtime/core/errors.ts";
@@ -117,10 +119,10 @@ function contractsIn(value: unknown, directory: string): unknown {
 }
 
 /**
- * Writes the configuration of a worker to a file, which `holdfast send` reads as well. Resolves with what else a save of may change it. Throws
+ * Writes the configuration of a worker to a file, which `holdfast send` and `holdfast debug` read as well. Resolves with what else a save of may change it. Throws
  * `ConfigurationError`.
  */
-export async function writeDevConfig(file: string, { config, own, plugins }: DevPlan): Promise<readonly string[]> {
+export async function writeDevConfig(file: string, { config, own, plugins, set }: DevPlan): Promise<readonly string[]> {
   const input = own === undefined ? {} : (await readConfigFile(own)).input;
   if (!isNamed(input)) throw new ConfigurationError(`${own}: expected an object, found ${typeof input}`);
   const directory = own === undefined ? "" : dirname(own);
@@ -145,7 +147,7 @@ export async function writeDevConfig(file: string, { config, own, plugins }: Dev
     ),
     contracts,
   };
-  writeFileSync(file, `${JSON.stringify(whole, undefined, 2)}\n`, { mode: 0o600 });
+  writeFileSync(file, `${JSON.stringify(withAssignments(whole, assignmentsOf({ set })), undefined, 2)}\n`, { mode: 0o600 });
   const folder = isNamed(contracts) ? contracts["folder"] : contracts;
   return typeof folder === "string" ? [folder] : [];
 }

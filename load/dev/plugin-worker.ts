@@ -32,7 +32,7 @@ process.send?.({ type: "warm" });
 const plan = await new Promise<DevPlan>((resolve) => process.once("message", resolve));
 try {
   process.send?.({ type: "reads", folders: await writeDevConfig(config, plan) });
-  await start({ config, set: plan.set }, { isHasty: true });
+  await start({ config }, { isHasty: true });
 } catch (error) {
   process.stderr.write(`holdfast: ${error instanceof HoldfastError ? messageOf(error, 8_000) : String((error as Error).stack)}\n`);
   process.exitCode = exitCodes.failed;

@@ -164,8 +164,9 @@ export async function runPlugins({ plugin, config, set, watch: isWatching = fals
   const reloading = new Reloading({ config: resolve(configFile), folder, env: environmentOf(process.env, places), plan });
   let watchers: readonly FSWatcher[] = [];
   try {
-    await Promise.race([reloading.begin(), stopped.promise]);
+    // Ahead of what may be missing in it.
     sayWhatItHas(places, own);
+    await Promise.race([reloading.begin(), stopped.promise]);
     say(
       `send an example: holdfast send -c ${configFile} --example NAME; look at what is emitted: holdfast broker inspect ${outputQueue} --connection-string '${broker.connectionString}'`,
     );

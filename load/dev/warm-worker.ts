@@ -45,6 +45,7 @@ export class WarmWorker {
   readonly #madeAtMs = Date.now();
   readonly #imported = new Set<string>();
   #folders: readonly string[] = [];
+  #hasBegun = false;
 
   constructor({ config, folder, packages, env }: WarmWorkerOptions) {
     made += 1;
@@ -101,14 +102,15 @@ export class WarmWorker {
     // Its threads look for the file while they load other things: it is there as a whole, or not.
     writeFileSync(`${this.#stubsFile}.new`, JSON.stringify(stubs));
     renameSync(`${this.#stubsFile}.new`, this.#stubsFile);
+    this.#hasBegun = true;
     // One that is ending has no channel; its end is what is heard then.
     this.#child.send(plan, () => undefined);
     return this.#ready.promise;
   }
 
-  /** What it has under way it ends; resolves when it is gone. Idempotent. */
+  /** What it has under way it ends; one that only waits has nothing. Resolves when it is gone. Idempotent. */
   async stop(): Promise<void> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill("SIGTERM");
+    if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill(this.#hasBegun ? "SIGTERM" : "SIGKILL");
     await this.#exited;
     rmSync(this.#stubsFile, { force: true });
   }

@@ -46,10 +46,11 @@ test("of the project's own configuration, what is said of the plugins is taken, 
 
 test("without a configuration of its own a plugin has the defaults, and dependencies that lead nowhere", async (t) => {
   const file = join(project(t), "dev.json");
-  assert.deepEqual(await writeDevConfig(file, { config, own: undefined, plugins, set: [] }), []);
+  assert.deepEqual(await writeDevConfig(file, { config, own: undefined, plugins, set: ["settings.shop.currency=USD", "threads=2"] }), []);
   const written = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
   assert.deepEqual(written["dependencies"], { bank: { baseUrl: "http://stand-in.invalid" } });
   assert.ok(!("contracts" in written));
+  assert.deepEqual([written["settings"], written["threads"]], [{ shop: { currency: "USD" } }, 2]);
 });
 
 test("the nearest configuration at the plugin or above it is found; of two in one folder neither", (t) => {
