@@ -115,9 +115,11 @@ export interface StubOptions {
 }
 
 /** What a stub is to answer: what the schema of answers takes, where the dependency has one; of one over HTTP as little of it as the test cares for. */
-export type StubAnswer<Response, Answered> = [unknown] extends [Answered] ? WithoutHeaders<Response> : WithoutHeaders<Answered>;
-
-type WithoutHeaders<Response> = [Response] extends [HttpResponse<infer Body>] ? HttpAnswer<Body> : Response;
+export type StubAnswer<Response, Answered> = ([unknown] extends [Answered] ? Response : Answered) extends infer Said
+  ? [Said] extends [HttpResponse<infer Body>]
+    ? HttpAnswer<Body>
+    : Said
+  : never;
 
 /**
  * Stands in for a dependency in a test. It honours idempotency keys as a real one should: what was carried out once under a key is
