@@ -5,8 +5,8 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { extname, join } from "node:path";
-import { stripTypeScriptTypes } from "node:module";
 import { fileURLToPath } from "node:url";
+import { withoutTypes } from "../adapters/system/without-types.ts";
 
 export interface Asset {
   readonly type: string;
@@ -47,17 +47,6 @@ export function loadPage(): Page {
   const html = readFileSync(join(folder, "index.html"), "utf8").replace("main.ts", `main${extension}`);
   assets.set("/", { type: "text/html; charset=utf-8", body: html });
   return { assets, contentSecurityPolicy: policyOf(html) };
-}
-
-/** As Node does it with every file of a clone; that it can be asked for is new, and warned of. */
-function withoutTypes(text: string): string {
-  const warnings = Object.getOwnPropertyDescriptor(process, "emitWarning");
-  Object.defineProperty(process, "emitWarning", { value: () => undefined, configurable: true });
-  try {
-    return stripTypeScriptTypes(text);
-  } finally {
-    if (warnings !== undefined) Object.defineProperty(process, "emitWarning", warnings);
-  }
 }
 
 /** Its map lies where it is not served. */

@@ -50,13 +50,15 @@ export const documentText: string = readFileSync(new URL("openapi.json", import.
 export function routesOf(text: string): readonly Route[] {
   const document = JSON.parse(text) as Document;
   // Numbers in a path or a query are texts; those in a body are not.
-  const [inputs, bodies] = [true, false].map((coerceTypes) => new Ajv2020({ strict: false, coerceTypes }).addSchema({ ...document, $id: key }));
+  const [inputs, bodies] = [true, false].map((coerceTypes) =>
+    onceAsked(() => new Ajv2020({ strict: false, coerceTypes }).addSchema({ ...document, $id: key })),
+  );
   if (inputs === undefined || bodies === undefined) throw new TypeError("expected two validators");
   return Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, described]): Route => {
       const { operationId, parameters = [], requestBody } = described;
-      const checks = (["path", "query"] as const).map((place) => inputs.compile(inputsOf(parameters.filter((one) => one.in === place))));
-      const checkBody = requestBody && bodies.compile(withinDocument(requestBody.content["application/json"].schema));
+      const checks = (["path", "query"] as const).map((place) => onceAsked(() => inputs().compile(inputsOf(parameters.filter((one) => one.in === place)))));
+      const checkBody = requestBody && onceAsked(() => bodies().compile(withinDocument(requestBody.content["application/json"].schema)));
       return {
         operationId,
         method: method.toUpperCase() as Route["method"],
@@ -69,6 +71,12 @@ export function routesOf(text: string): readonly Route[] {
       };
     }),
   );
+}
+
+/** All of it takes a quarter of a second, which no start of a worker waits for: who calls first does, for what it calls. */
+function onceAsked<Made>(make: () => Made): () => Made {
+  let made: { readonly value: Made } | undefined;
+  return () => (made ??= { value: make() }).value;
 }
 
 function inputsOf(parameters: readonly Parameter[]): object {
@@ -85,7 +93,8 @@ function withinDocument(schema: object): object {
   return JSON.parse(JSON.stringify(schema).replaceAll('"$ref":"#/', `"$ref":"${key}#/`)) as object;
 }
 
-function check(validate: ValidateFunction | undefined, value: unknown, what: string): void {
+function check(validator: (() => ValidateFunction) | undefined, value: unknown, what: string): void {
+  const validate = validator?.();
   if (validate === undefined || validate(value)) return;
   const [error] = validate.errors ?? [];
   const where = error?.instancePath === "" ? what : `${what} at ${error?.instancePath ?? ""}`;

@@ -67,6 +67,8 @@ export interface Hosting {
   readonly isMeasured?: boolean | undefined;
   /** It lives in a process of somebody else, whose output is left alone. */
   readonly isEmbedded?: boolean | undefined;
+  /** Somebody waits for it to take its first event: its threads do so without having rehearsed. */
+  readonly isHasty?: boolean | undefined;
 }
 
 type SideParts = Omit<RecoveryParts, "queue"> & { readonly queue: RecoveryQueue | undefined };
@@ -101,6 +103,7 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     ...skillLines(reports.logger),
     slow: (part) => telemetry.emit({ type: "plugin.slow", thread: "skills", ...part }),
     traces: traces?.policy,
+    rehearses: hosting.isHasty !== true,
   });
   const credentials = new CredentialWatch({ clock: systemClock, tell });
   const fleet = composeFleet({ ...reporting, threads, statistics: reports.statistics, view: () => worker.view() });

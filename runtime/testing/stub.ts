@@ -114,16 +114,22 @@ export interface StubOptions {
   readonly reads?: boolean;
 }
 
+/** What a stub is to answer: what the schema of answers takes, where the dependency has one; of one over HTTP as little of it as the test cares for. */
+export type StubAnswer<Response, Answered> = ([unknown] extends [Answered] ? Response : Answered) extends infer Said
+  ? [Said] extends [HttpResponse<infer Body>]
+    ? HttpAnswer<Body>
+    : Said
+  : never;
+
 /**
  * Stands in for a dependency in a test. It honours idempotency keys as a real one should: what was carried out once under a key is
  * answered again for the same request, and not done again. Throws `ConfigurationError` when `dependency` is none.
  */
-export function stub<RequestBody, ResponseBody>(
-  dependency: Dependency<HttpRequest<RequestBody>, HttpResponse<ResponseBody>>,
-  answer: Answer<HttpRequest<RequestBody>, HttpAnswer<NoInfer<ResponseBody>>>,
+export function stub<Request, Response, Answered>(
+  dependency: Dependency<Request, Response, Answered>,
+  answer: Answer<NoInfer<Request>, StubAnswer<NoInfer<Response>, NoInfer<Answered>>>,
   options?: StubOptions,
 ): Stub;
-export function stub<Request, Response>(dependency: Dependency<Request, Response>, answer: Answer<Request, Response>, options?: StubOptions): Stub;
 export function stub(dependency: unknown, answer: unknown, { reads = false }: StubOptions = {}): Stub {
   if (!isDependency(dependency)) throw new ConfigurationError(`stub: expected a dependency made by defineDependency, got ${show(dependency)}`);
   return { dependency, answer, isRead: reads };

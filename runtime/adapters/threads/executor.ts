@@ -251,6 +251,7 @@ export class ThreadsExecutor implements Executor {
       logLevel = infoAndAbove,
       traces,
       contracts,
+      rehearses = true,
       settings: settingsOf,
     } = this.#options;
     const settings: ThreadSettings = {
@@ -268,6 +269,7 @@ export class ThreadsExecutor implements Executor {
       retries,
       traces,
       contracts,
+      rehearses,
       loopUse: { sums: this.#loopUse.buffer, skills: this.#skillNames },
     };
     const { heapBytesMax, startTimeoutMs = defaultStartTimeoutMs, endWithinMs = defaultEndWithinMs } = this.#options;

@@ -196,14 +196,15 @@ export async function open(): Promise<AcceptTask> {
   answerWhenAsked(() => host.atWork());
   try {
     for (const [name, skill] of await loadSkills(settings, times, host, told)) skills.set(name, skill);
-    await rehearse({
-      limits,
-      retries: settings.retries.slice(0),
-      clock,
-      random: Math.random,
-      callsHttp: [...skills.values()].some(({ dependencies }) => [...dependencies.values()].some(({ server }) => server !== undefined)),
-      begin: (...parts) => beginAll(...parts, new Int32Array(places.length)),
-    });
+    if (settings.rehearses)
+      await rehearse({
+        limits,
+        retries: settings.retries.slice(0),
+        clock,
+        random: Math.random,
+        callsHttp: [...skills.values()].some(({ dependencies }) => [...dependencies.values()].some(({ server }) => server !== undefined)),
+        begin: (...parts) => beginAll(...parts, new Int32Array(places.length)),
+      });
   } catch (error) {
     // What is open by now is closed by nobody else.
     await host.resources.close();
