@@ -2,7 +2,8 @@
 import type { DoneBefore, TestEvent, TestMessage, TestSession } from "../../testing/skill-case.ts";
 import { type CallAnswer } from "../../skills/host/call-answers.ts";
 import { codeOf } from "./code-of.ts";
-import { type TestRunner, vitest } from "./skill-files.ts";
+import { callOfPlace } from "../../testing/choose-answer.ts";
+import { importsOfRunner, type TestRunner } from "./skill-files.ts";
 
 /** How the test gets hold of what a plugin defines: by the name that its module exports, or of the plugin itself. */
 export interface Exported {
@@ -44,15 +45,19 @@ function answerCode({ came }: CallAnswer, isHttp: boolean): string {
     const said = codeOf({ code, definite, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
     return `fault.thrown(new ${retryable ? "TransientError" : "PermanentError"}(${JSON.stringify(message)}, ${said}))`;
   }
-  if (!isHttp) return codeOf(came.response, "  ");
+  if (!isHttp) return codeOf(came.response, "    ");
   const { status, body } = came.response as { readonly status: number; readonly body: unknown };
-  return codeOf({ ...(status === 200 ? {} : { status }), ...(body === undefined ? {} : { body }) }, "  ");
+  return codeOf({ ...(status === 200 ? {} : { status }), ...(body === undefined ? {} : { body }) }, "    ");
 }
 
-function stubCode(stub: RecordedStub): string {
-  const codes = stub.answers.map((answer) => answerCode(answer, stub.isHttp));
-  const [only = "{}", ...others] = codes;
-  return `stub(${constantOf(stub.dependency)}, ${others.length === 0 ? only : `inTurn(${codes.join(", ")})`})`;
+function stubCode(stub: RecordedStub, hasOthers: boolean): string {
+  const { dependency, isHttp, answers } = stub;
+  const calls = answers.map((answer) => {
+    const call = Object.entries(callOfPlace(answer.step, answer.place)).map(([name, value]) => `${name}: ${JSON.stringify(value)}, `);
+    return `    { ${call.join("")}answer: ${answerCode(answer, isHttp)} },\n`;
+  });
+  const others = hasOthers ? `, stubs.find(({ dependency }) => dependency.name === ${JSON.stringify(dependency.name)})` : "";
+  return `stub(${constantOf(dependency)}, byCall([\n${calls.join("")}  ]${others}))`;
 }
 
 function constantOf({ name, exported }: Exported): string {
@@ -68,11 +73,9 @@ function imports({ runner, module, skill, stubs, stubsFile }: RecordedTest, code
   const types = unnamed ? ["type Dependency", "type Skill"] : [];
   const own = [...(errors === "" ? [] : [errors]), ...types].join(", ");
   return [
-    ...(runner === "vitest"
-      ? [`import { expect, test } from "${vitest}";`]
-      : ['import { strict as assert } from "node:assert";', 'import { test } from "node:test";']),
+    ...importsOfRunner(runner),
     ...(own === "" ? [] : [`import { ${own} } from "holdfast";`]),
-    `import { ${used(["fault", "inTurn", "stub", "testSkill"])} } from "holdfast/testing";`,
+    `import { ${used(["byCall", "fault", "stub", "testSkill"])} } from "holdfast/testing";`,
     `import ${[...(unnamed ? ["plugin"] : []), ...(named.length > 0 ? [`{ ${named.join(", ")} }`] : [])].join(", ")} from ${JSON.stringify(module)};`,
     ...(stubsFile === undefined ? [] : [`import stubs from ${JSON.stringify(stubsFile)};`]),
   ];
@@ -90,7 +93,7 @@ export function recordedTest(test: RecordedTest): string {
     stubsFile === undefined
       ? []
       : [`...stubs.filter(({ dependency }) => ${codeOf(stubs.map(({ dependency }) => dependency.name))}.every((name) => name !== dependency.name))`];
-  const dependencies = [...stubs.map(stubCode), ...others];
+  const dependencies = [...stubs.map((one) => stubCode(one, stubsFile !== undefined)), ...others];
   const given = [
     "event",
     ...(message === undefined ? [] : ["message"]),
@@ -107,7 +110,7 @@ export function recordedTest(test: RecordedTest): string {
     "",
     `test(${JSON.stringify(`event ${eventId} completes`)}, async () => {`,
     `  const { outcome, reason, description } = await testSkill(${constantOf(skill)}, { ${given.join(", ")} });`,
-    runner === "vitest"
+    runner !== "node"
       ? '  expect([outcome, reason, description]).toEqual(["completed", "", ""]);'
       : '  assert.deepEqual([outcome, reason, description], ["completed", "", ""]);',
     "});",
