@@ -1,6 +1,6 @@
 /** `holdfast debug --to-test`: the run as a test of the kit. */
 import { existsSync } from "node:fs";
-import { dirname, join, relative, resolve } from "node:path";
+import { dirname, extname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { HoldfastError } from "../core/errors.ts";
 import type { EventEnvelope } from "../core/event-envelope.ts";
@@ -40,7 +40,8 @@ export async function writeTest(
   mayWrite: Outside["mayWrite"],
 ): Promise<string> {
   const { plugin } = one;
-  const file = typeof toTest === "string" ? resolve(toTest) : join(plugin.folder, `${nameOf(account.eventId)}.test.ts`);
+  const ownExtension = extname(fileURLToPath(plugin.entry));
+  const file = typeof toTest === "string" ? resolve(toTest) : join(plugin.folder, `${nameOf(account.eventId)}.test${ownExtension}`);
   const written = writtenOf(one, keepPayload);
   const told = plugin.settings === undefined ? [] : ["The plugin has settings: give the test some, settings: provide(…)."];
   const notes = [...told, ...(await notesOf(one, account, written)), ...written.clean(account.refused).map((why) => `Not on record: ${why}`)];
@@ -56,6 +57,7 @@ export async function writeTest(
   const text = recordedTest({
     ...written,
     runner: runnerOf(projectOf(dirname(file))),
+    isTyped: /ts$/.test(extname(file)),
     module: from(fileURLToPath(plugin.entry)),
     eventId: account.eventId,
     failure: account.now === undefined ? account.outcome : `${account.now.code}: ${written.clean(account.now.description)}`,

@@ -41,7 +41,7 @@ export async function debug(what: string, options: DebugOptions): Promise<boolea
   else writeText(describeAccount(account, options.native));
   if (options.toTest !== undefined) {
     const { writeTest } = await import("./debug-test.ts");
-    writeNote(await writeTest(one, account, options, outside.mayWrite));
+    writeNote(await writeTest(one, account, options, (file) => outside.mayWrite(file)));
   }
   letGo?.();
   return isWhole(account, again);

@@ -5,31 +5,33 @@ import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import sqlite from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { hookModules } from "../skills/host/module-hooks.ts";
-import type { Refuse } from "./outside.ts";
+
+/** Names what was asked for, and answers the error that goes in its place. */
+export type Refuse = (what: string) => Error;
 
 /** Of these, which arguments name what is changed. */
-const changing: Readonly<Record<string, readonly number[]>> = {
-  appendFile: [0],
-  chmod: [0],
-  chown: [0],
-  copyFile: [1],
-  cp: [1],
-  lchmod: [0],
-  lchown: [0],
-  link: [1],
-  lutimes: [0],
-  mkdir: [0],
-  mkdtemp: [0],
-  open: [0],
-  rename: [0, 1],
-  rm: [0],
-  rmdir: [0],
-  symlink: [1],
-  truncate: [0],
-  unlink: [0],
-  utimes: [0],
-  writeFile: [0],
-};
+const changing: ReadonlyMap<string, readonly number[]> = new Map([
+  ["appendFile", [0]],
+  ["chmod", [0]],
+  ["chown", [0]],
+  ["copyFile", [1]],
+  ["cp", [1]],
+  ["lchmod", [0]],
+  ["lchown", [0]],
+  ["link", [1]],
+  ["lutimes", [0]],
+  ["mkdir", [0]],
+  ["mkdtemp", [0]],
+  ["open", [0]],
+  ["rename", [0, 1]],
+  ["rm", [0]],
+  ["rmdir", [0]],
+  ["symlink", [1]],
+  ["truncate", [0]],
+  ["unlink", [0]],
+  ["utimes", [0]],
+  ["writeFile", [0]],
+]);
 const { O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND } = files.constants;
 const writing = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND;
 
@@ -73,14 +75,14 @@ export function closeFiles(refuse: Refuse, also: readonly string[]): void {
     return temporary.some((folder) => isBelow(real, folder));
   };
   const check = (name: string, given: readonly unknown[]): void => {
-    for (const at of changing[name] ?? []) {
+    for (const at of changing.get(name) ?? []) {
       const path = pathOf(given[at]);
       if (path !== undefined && !mayChange(path) && !isHarmless(name, given)) throw refuse(`a change of the file '${path}'`);
     }
   };
   const all: Record<string, (...given: readonly unknown[]) => unknown> = files as never;
   const promised: Record<string, (...given: readonly unknown[]) => unknown> = files.promises as never;
-  for (const name of Object.keys(changing)) {
+  for (const name of changing.keys()) {
     for (const own of [name, `${name}Sync`]) {
       const before = all[own];
       if (before === undefined) continue;
@@ -90,7 +92,7 @@ export function closeFiles(refuse: Refuse, also: readonly string[]): void {
           check(name, given);
         } catch (error) {
           if (own !== name || typeof done !== "function") throw error;
-          process.nextTick(done as (error: unknown) => void, error);
+          process.nextTick(done, error);
           return undefined;
         }
         return before.apply(files, given as unknown[]);

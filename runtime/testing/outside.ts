@@ -10,7 +10,7 @@ import { syncBuiltinESMExports } from "node:module";
 import { Socket } from "node:net";
 import { extname } from "node:path";
 import threads, { type WorkerOptions } from "node:worker_threads";
-import { closeFiles } from "./outside-files.ts";
+import { closeFiles, type Refuse } from "./outside-files.ts";
 
 const extension = extname(import.meta.filename);
 /** The runtime's own, in which a plugin's import is tried before it is made here, and looked at where it fails. */
@@ -33,9 +33,6 @@ export interface OutsideOptions {
   /** Let native code in, whatever it does. Default false. */
   readonly native?: boolean | undefined;
 }
-
-/** Names what was asked for, and answers the error that goes in its place. */
-export type Refuse = (what: string) => Error;
 
 function addressOf([given, second]: readonly unknown[]): string {
   // Node hands normalised arguments over as a list in a list.
@@ -100,14 +97,14 @@ function closeProcesses(refuse: Refuse): void {
     throw refuse(`the start of '${options.file ?? "a process"}'`);
   };
   // These have no object of a class that could be held back.
-  const blocking: Record<"spawnSync" | "execFileSync" | "execSync", (file: string, ...more: readonly never[]) => unknown> = childProcesses as never;
+  const blocking: Record<"spawnSync" | "execFileSync" | "execSync", (file: string, ...more: readonly never[]) => unknown> = childProcesses;
   for (const name of ["spawnSync", "execFileSync", "execSync"] as const) {
     const before = blocking[name];
     blocking[name] = (file, ...more) => {
       // So the runtime finds the place of a syntax error; nothing of the file is run.
       const isOwnCheck = name === "spawnSync" && file === process.execPath && (more[0] as readonly unknown[] | undefined)?.[0] === "--check";
       if (isOwnCheck) return before(file, ...more);
-      throw refuse(`the start of '${String(file)}'`);
+      throw refuse(`the start of '${file}'`);
     };
   }
   const kill = process.kill.bind(process);
@@ -130,7 +127,7 @@ function closeThreads(refuse: Refuse): void {
 
 /** It is told apart from what is refused: many packages try it, and go on without. */
 function closeNative(refuse: Refuse, asked: string[], isLetIn: boolean): void {
-  const given: { dlopen: unknown; binding?: unknown } = process as never;
+  const given: { dlopen: unknown; binding?: unknown } = process;
   const before = given.dlopen as (...all: readonly unknown[]) => unknown;
   given.dlopen = (...all: readonly unknown[]): unknown => {
     const file = String(all[1]);

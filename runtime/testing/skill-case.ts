@@ -301,7 +301,9 @@ class SkillCase {
         return { skills: [within], dependencies: within.uses.length > 0 ? within.uses : stubs.map(({ dependency }) => dependency) };
       },
       ...(surroundings === undefined ? {} : { surroundings }),
-      ...(recorded === undefined ? {} : { distortStore: (store) => asOnRecord(store, recorded), consumer: recorded.identity?.consumer, isUndone: false }),
+      ...(recorded === undefined
+        ? {}
+        : { distortStore: (store) => asOnRecord(store, recorded), consumer: recorded.identity?.consumer, isUndone: false, realDates: true }),
       telemetry: { settled: () => undefined, emit: (event) => this.#hear(event) },
       log: (line) => this.#logs.push(line),
       killed: (killed) => {

@@ -139,6 +139,8 @@ export interface Stub {
   readonly answer: Answer<unknown, unknown>;
   /** A call of it changes nothing, so that one outside of a step may be made again. */
   readonly isRead: boolean;
+  /** A call of it may fail for good without anything telling of it. */
+  readonly mayFail?: boolean;
 }
 
 /** What `stub` takes beside the answer. */
@@ -148,6 +150,8 @@ export interface StubOptions {
    * dependency are taken for reads in any case.
    */
   readonly reads?: boolean;
+  /** Calls of it may fail for good and nothing needs to tell of it, as with what is told to a log: `everyWay` lets runs end then as if they had not. Default false. */
+  readonly mayFail?: boolean;
 }
 
 /**
@@ -160,7 +164,7 @@ export function stub<RequestBody, ResponseBody>(
   options?: StubOptions,
 ): Stub;
 export function stub<Request, Response>(dependency: Dependency<Request, Response>, answer: Answer<Request, Response>, options?: StubOptions): Stub;
-export function stub(dependency: unknown, answer: unknown, { reads = false }: StubOptions = {}): Stub {
+export function stub(dependency: unknown, answer: unknown, { reads = false, mayFail = false }: StubOptions = {}): Stub {
   if (!isDependency(dependency)) throw new ConfigurationError(`stub: expected a dependency made by defineDependency, got ${show(dependency)}`);
-  return { dependency, answer, isRead: reads };
+  return { dependency, answer, isRead: reads, mayFail };
 }

@@ -14,6 +14,8 @@ export interface Exported {
 
 export interface RecordedTest {
   readonly runner: TestRunner;
+  /** In TypeScript, not in JavaScript. */
+  readonly isTyped: boolean;
   /** Of the plugin's module, from the test's place. */
   readonly module: string;
   readonly eventId: string;
@@ -64,13 +66,13 @@ function constantOf({ name, exported }: Exported): string {
   return exported ?? name.replaceAll(/[^\w$]+(\w?)/g, (_, next: string) => next.toUpperCase()).replace(/^(?=\d)/, "_");
 }
 
-function imports({ runner, module, skill, stubs, stubsFile }: RecordedTest, code: string): readonly string[] {
+function imports({ runner, isTyped, module, skill, stubs, stubsFile }: RecordedTest, code: string): readonly string[] {
   const all = [skill, ...stubs.map(({ dependency }) => dependency)];
   const named = [...new Set(all.flatMap(({ exported }) => exported ?? []))].toSorted();
   const unnamed = all.some(({ exported }) => exported === undefined);
   const used = (names: readonly string[]): string => names.filter((name) => new RegExp(String.raw`\b${name}\b`).test(code)).join(", ");
   const errors = used(["PermanentError", "TransientError"]);
-  const types = unnamed ? ["type Dependency", "type Skill"] : [];
+  const types = unnamed && isTyped ? ["type Dependency", "type Skill"] : [];
   const own = [...(errors === "" ? [] : [errors]), ...types].join(", ");
   return [
     ...importsOfRunner(runner),
@@ -81,14 +83,16 @@ function imports({ runner, module, skill, stubs, stubsFile }: RecordedTest, code
   ];
 }
 
-function found({ skill, stubs }: RecordedTest): readonly string[] {
+function found({ isTyped, skill, stubs }: RecordedTest): readonly string[] {
   const of = (list: string, type: string, one: Exported): readonly string[] =>
-    one.exported === undefined ? [`const ${constantOf(one)} = plugin.${list}.find(({ name }) => name === ${JSON.stringify(one.name)}) as ${type};`] : [];
+    one.exported === undefined
+      ? [`const ${constantOf(one)} = plugin.${list}.find(({ name }) => name === ${JSON.stringify(one.name)})${isTyped ? ` as ${type}` : ""};`]
+      : [];
   return [...of("skills", "Skill", skill), ...stubs.flatMap(({ dependency }) => of("dependencies", "Dependency", dependency))];
 }
 
 export function recordedTest(test: RecordedTest): string {
-  const { runner, eventId, failure, skill, event, message, session, done, stubs, stubsFile, notes } = test;
+  const { runner, isTyped, eventId, failure, skill, event, message, session, done, stubs, stubsFile, notes } = test;
   const others =
     stubsFile === undefined
       ? []
@@ -105,7 +109,9 @@ export function recordedTest(test: RecordedTest): string {
     `const event = ${codeOf(event)};`,
     ...(message === undefined ? [] : [`const message = ${codeOf(message)};`]),
     ...(session === undefined ? [] : [`const session = ${codeOf(session)};`]),
-    ...(done.length === 0 ? [] : ["/** What was on record. */", `const done = ${codeOf(done)};`.replaceAll(/(kind|state): ("[a-zA-Z]+")/g, "$1: $2 as const")]),
+    ...(done.length === 0
+      ? []
+      : ["/** What was on record. */", `const done = ${codeOf(done)};`.replaceAll(/(kind|state): ("[a-zA-Z]+")/g, isTyped ? "$1: $2 as const" : "$&")]),
     ...(dependencies.length === 0 ? [] : [`const dependencies = [\n${dependencies.map((one) => `  ${one},`).join("\n")}\n];`]),
     "",
     `test(${JSON.stringify(`event ${eventId} completes`)}, async () => {`,
