@@ -56,7 +56,16 @@ const kinds: readonly (readonly [kind: string, reach: () => unknown, refused: Re
   ["writeFile", () => new Promise((resolve, reject) => writeFile(file, "x", (error) => (error === null ? resolve(undefined) : reject(error)))), changed],
   ["fs/promises writeFile", () => writeLater(file, "x"), changed],
   ["fs/promises open", () => open(file, "r+"), changed],
-  ["a write stream", () => new Promise((resolve, reject) => createWriteStream(file).once("error", reject).once("close", resolve)), changed],
+  [
+    "a write stream",
+    () =>
+      new Promise((resolve, reject) =>
+        createWriteStream(file)
+          .once("error", reject)
+          .once("close", () => resolve(undefined)),
+      ),
+    changed,
+  ],
   ["renameSync out of a temporary folder", () => renameSync(join(tmpdir(), "none"), file), changed],
   ["unlink", () => unlink(import.meta.filename), /^a change of the file '.*outside\.test\.ts'$/],
   ["node:sqlite", async () => new (await import("node:sqlite")).DatabaseSync(file), changed],

@@ -148,6 +148,27 @@ try { process.kill(process.ppid, "SIGUSR2"); } catch {}
     assert.match(text, shown);
     assert.doesNotMatch(text, /Lovelace|4111/);
   }
+
+  // Nor what contracts mark, of the event or of one that is emitted on the way.
+  const marking = (name: string): string => JSON.stringify({ type: "object", properties: { [name]: { type: "string", "x-sensitive": true } } });
+  for (const [type, name] of [
+    ["OrderPlaced", "order"],
+    ["OrderCharged", "receipt"],
+  ] as const) {
+    mkdirSync(join(folder, "contracts", type), { recursive: true });
+    writeFileSync(join(folder, "contracts", type, "1.0.json"), marking(name));
+  }
+  writeFileSync(config, JSON.stringify({ ...(JSON.parse(readFileSync(config, "utf8")) as object), contracts: "./contracts" }));
+  writeFileSync(
+    join(folder, "plugins/charge/index.ts"),
+    skillSource.replace("return body.receipt.id;", 'step.emit("OrderCharged", { order, receipt: body.state }); return body.receipt.id;'),
+  );
+  const file = join(folder, "contracts.test.ts");
+  const marked = await runCommand(["debug", "order-1", "-c", config, "--to-test", file]);
+  assert.match(marked.stderr, /Redacted: the OrderCharged that it emits\.receipt, card\.holder, card\.number, order\./);
+  const text = readFileSync(file, "utf8");
+  assert.match(text, /order: "x-0"/);
+  assert.match(text, /answer: \{ body: \{ state: "xxxxxxxx", reason: "insufficient" \} \}/);
 });
 
 interface Frontend {
