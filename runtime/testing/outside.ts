@@ -20,6 +20,9 @@ const ownThreads: ReadonlySet<string> = new Set(
 /** Closes them, too. */
 const first = new URL(`./outside-thread${extension}`, import.meta.url).href;
 
+/** Each asks a name server, or may. */
+const asksNames = /^(?:lookup|lookupService|resolve[A-Za-z0-9]*|reverse)$/;
+
 /** What was refused, in order. */
 export interface Outside {
   readonly refused: readonly string[];
@@ -77,16 +80,19 @@ function closeNetwork(refuse: Refuse): void {
   datagrams.send = (): never => {
     throw refuse("a datagram");
   };
-  // Each asks a name server, or may.
-  const asks = /^(?:lookup|lookupService|resolve[A-Za-z0-9]*|reverse)$/;
-  for (const place of [names, names.promises, names.Resolver.prototype, names.promises.Resolver.prototype] as readonly object[]) {
+  closeLookUps([names, names.Resolver.prototype], refuse, (error, done) => {
+    if (typeof done !== "function") throw error;
+    process.nextTick(done, error);
+  });
+  closeLookUps([names.promises, names.promises.Resolver.prototype], refuse, (error) => Promise.reject(error));
+}
+
+/** `fail` is given what the last argument is: a callback, mostly. */
+function closeLookUps(places: readonly object[], refuse: Refuse, fail: (error: Error, last: unknown) => unknown): void {
+  for (const place of places) {
     for (const name of Object.getOwnPropertyNames(place)) {
-      if (!asks.test(name)) continue;
-      Object.assign(place, {
-        [name]: (what: unknown): never => {
-          throw refuse(`a look-up of '${String(what)}'`);
-        },
-      });
+      if (!asksNames.test(name)) continue;
+      Object.assign(place, { [name]: (...given: readonly unknown[]): unknown => fail(refuse(`a look-up of '${String(given[0])}'`), given.at(-1)) });
     }
   }
 }

@@ -17,6 +17,12 @@ const file = join(import.meta.dirname, "written-by-a-skill.txt");
 const changed = /^a change of the file '.*written-by-a-skill\.txt'$/;
 const address = "http://127.0.0.1:59999/";
 
+/** What a callback is told. */
+const told = (ask: (done: (error: Error | null) => void) => void): Promise<void> =>
+  new Promise((resolve, reject) => {
+    ask((error) => (error === null ? resolve() : reject(error)));
+  });
+
 const kinds: readonly (readonly [kind: string, reach: () => unknown, refused: RegExp])[] = [
   ["fetch", () => fetch(address), /^a connection to 127\.0\.0\.1:59999$/],
   [
@@ -45,15 +51,15 @@ const kinds: readonly (readonly [kind: string, reach: () => unknown, refused: Re
   ["spawnSync", () => spawnSync("true"), /^the start of 'true'$/],
   ["execFileSync", () => execFileSync("true"), /^the start of 'true'$/],
   ["execSync", () => execSync("true"), /^the start of 'true'$/],
-  ["dns.lookup", () => lookup("example.com", () => undefined), /^a look-up of 'example\.com'$/],
-  ["dns.resolve4", () => resolve4("example.com", () => undefined), /^a look-up of 'example\.com'$/],
+  ["dns.lookup", () => told((done) => lookup("example.com", done)), /^a look-up of 'example\.com'$/],
+  ["dns.resolve4", () => told((done) => resolve4("example.com", done)), /^a look-up of 'example\.com'$/],
   ["dns.promises", () => names.resolveTxt("example.com"), /^a look-up of 'example\.com'$/],
-  ["dns.Resolver", () => new Resolver().resolveMx("example.com", () => undefined), /^a look-up of 'example\.com'$/],
+  ["dns.Resolver", () => told((done) => new Resolver().resolveMx("example.com", done)), /^a look-up of 'example\.com'$/],
   ["dns.promises.Resolver", () => new names.Resolver().reverse("192.0.2.1"), /^a look-up of '192\.0\.2\.1'$/],
   ["process.kill", () => process.kill(process.ppid, "SIGUSR2"), /^a signal to process \d+$/],
   ["process.binding", () => (process as unknown as { readonly binding: (name: string) => unknown }).binding("tcp_wrap"), /^process\.binding\('tcp_wrap'\)$/],
   ["appendFileSync", () => appendFileSync(file, "x"), changed],
-  ["writeFile", () => new Promise((resolve, reject) => writeFile(file, "x", (error) => (error === null ? resolve(undefined) : reject(error)))), changed],
+  ["writeFile", () => told((done) => writeFile(file, "x", done)), changed],
   ["fs/promises writeFile", () => writeLater(file, "x"), changed],
   ["fs/promises open", () => open(file, "r+"), changed],
   [
