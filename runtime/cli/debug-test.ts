@@ -57,7 +57,7 @@ export async function writeTest(
   const text = recordedTest({
     ...written,
     runner: runnerOf(projectOf(dirname(file))),
-    isTyped: /ts$/.test(extname(file)),
+    isTyped: extname(file).endsWith("ts"),
     module: from(fileURLToPath(plugin.entry)),
     eventId: account.eventId,
     failure: account.now === undefined ? account.outcome : `${account.now.code}: ${written.clean(account.now.description)}`,

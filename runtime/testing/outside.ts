@@ -84,7 +84,9 @@ function closeNetwork(refuse: Refuse): void {
     if (typeof done !== "function") throw error;
     process.nextTick(done, error);
   });
-  closeLookUps([names.promises, names.promises.Resolver.prototype], refuse, (error) => Promise.reject(error));
+  closeLookUps([names.promises, names.promises.Resolver.prototype], refuse, async (reason) => {
+    throw reason;
+  });
 }
 
 /** `fail` is given what the last argument is: a callback, mostly. */
