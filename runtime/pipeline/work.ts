@@ -134,6 +134,8 @@ export class Work {
   renewals = 0;
   /** How the calls of its last execution went. */
   calls: readonly CallReport[] = noCalls;
+  /** The same of the execution that its verdict is about; undefined where it has none, or another worker had it then. */
+  failedCalls: readonly CallReport[] | undefined;
   lockLost = false;
   /** It was called off while it was here: nothing of it begins any more. */
   isCancelled = false;

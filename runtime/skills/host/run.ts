@@ -177,9 +177,10 @@ export class Run implements SkillContext<never>, RunOfCalls {
     if (this.#saga === undefined) await (this.#message ??= new RunMessage(this)).reply(payload, options);
   }
 
-  /** How its calls went until it ended so. */
+  /** How its calls went until it ended so. Of a run that goes backwards nobody asks again what its calls were answered: what failed is what it did before. */
   reports({ kind }: RunAnswer): readonly CallReport[] {
-    return this.#calls?.reports(kind === "timed-out", kind === "failed" || kind === "timed-out") ?? noReports;
+    const hasFailed = (kind === "failed" || kind === "timed-out" || kind === "outcome-unknown") && this.#saga === undefined;
+    return this.#calls?.reports(kind === "timed-out", hasFailed) ?? noReports;
   }
 
   nowMs(): number {
