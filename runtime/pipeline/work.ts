@@ -114,9 +114,8 @@ export class Work {
   budget: Pick<ByteBudget, "grew"> | undefined = undefined;
   /** As it was counted there. */
   besideBytes = 0;
-  /** Since when there are some, monotonic; and how long it has waited for such, over all its executions here. */
-  recordingSinceMs = 0;
-  recordingMs = 0;
+  /** How many were sent there, over all its executions here. */
+  records = 0;
   /** What it counts for; undefined before its skill is known. */
   intake: SkillIntake<Work> | undefined = undefined;
   /** It is one of the runs of its skill that are under way. */

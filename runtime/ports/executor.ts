@@ -55,6 +55,8 @@ export interface RunResult {
   readonly calls: readonly CallReport[];
   /** From start to answer inside the thread. */
   readonly durationMs: number;
+  /** Of that, how long it waited until its steps were recorded. */
+  readonly recordingMs: number;
   /** Of a run that is told of as spans. */
   readonly trace?: RunTrace | undefined;
 }

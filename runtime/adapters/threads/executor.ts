@@ -28,7 +28,7 @@ import { leastLevel } from "../../skills/host/run-log.ts";
 import { Lane } from "./lane.ts";
 import { LoopUseReader } from "./loop-use.ts";
 import { monotonicMs } from "./monotonic.ts";
-import { type Report, openReport, plainAnswer, plainCalls } from "./reports.ts";
+import { type Report, openReport, plainAnswer, plainCalls, resultDoubles } from "./reports.ts";
 import { RunEntry } from "./run-entry.ts";
 import { type ThreadsExecutorOptions, threadPlugin, unclosedText } from "./thread-options.ts";
 import { type PoolThread, ThreadPool } from "./thread-pool.ts";
@@ -342,14 +342,14 @@ export class ThreadsExecutor implements Executor {
     }
     const results: RunResult[] = [];
     const traces = report.traces.length === 0 ? undefined : new Map(report.traces.map(({ ticket, trace }) => [ticket, trace]));
-    const take = (ticket: number, durationMs: number, answer: RunAnswer, calls: readonly CallReport[]): void => {
+    const take = (ticket: number, durationMs: number, recordingMs: number, answer: RunAnswer, calls: readonly CallReport[]): void => {
       const entry = this.#tickets.get(ticket);
       if (entry === undefined) return;
       this.#forget(entry);
-      results.push({ runId: entry.order.runId, answer, calls, durationMs, trace: traces?.get(ticket) });
+      results.push({ runId: entry.order.runId, answer, calls, durationMs, recordingMs, trace: traces?.get(ticket) });
     };
-    for (let at = 0; at < plain.length; at += 2) take(plain[at]!, plain[at + 1]!, plainAnswer, plainCalls);
-    for (const { ticket, durationMs, answer, calls } of report.results) take(ticket, durationMs, answer, calls);
+    for (let at = 0; at < plain.length; at += resultDoubles) take(plain[at]!, plain[at + 1]!, plain[at + 2]!, plainAnswer, plainCalls);
+    for (const { ticket, durationMs, recordingMs, answer, calls } of report.results) take(ticket, durationMs, recordingMs, answer, calls);
     if (steps.length > 0) this.#listener?.steps(steps);
     if (report.needs.length > 0) this.#listener?.usage(this.#requestsOf(report.needs));
     if (report.questions.length > 0) this.#listener?.questions(this.#questionsOf(report.questions));
@@ -406,7 +406,7 @@ export class ThreadsExecutor implements Executor {
         this.#listener?.results(results);
       });
     }
-    this.#late.push({ runId, answer, calls: noCalls, durationMs: 0 });
+    this.#late.push({ runId, answer, calls: noCalls, durationMs: 0, recordingMs: 0 });
   }
 
   /** Answers what a lost thread had begun and moves the rest. Returns why it was lost with what it was at. */

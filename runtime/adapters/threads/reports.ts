@@ -1,7 +1,7 @@
 /**
  * What a thread's runs have to say, in one buffer: doubles, and behind them what few runs have, as msgpack.
  *
- *   time that the task took to begin its runs; 0 between tasks · number of plain results · (ticket · duration) … · rest
+ *   time that the task took to begin its runs; 0 between tasks · number of plain results · (ticket · duration · of that, waited for records) … · rest
  *
  * A plain result is one of a run that completed, emitted nothing and called nothing.
  */
@@ -17,6 +17,7 @@ import { type PackedStep, packStep, packr, unpackStep } from "./wire.ts";
 export interface ReportedResult {
   readonly ticket: number;
   readonly durationMs: number;
+  readonly recordingMs: number;
   readonly answer: RunAnswer;
   readonly calls: readonly CallReport[];
 }
@@ -66,29 +67,30 @@ export const plainAnswer: RunAnswer = { kind: "completed", outbox: nothingEmitte
 export const plainCalls: readonly CallReport[] = [];
 const nothingElse: Report = { results: [], steps: [], needs: [], questions: [], logs: [], traces: [] };
 
-/** Whether a result says no more than its ticket and its duration. */
+/** Whether a result says no more than its ticket and its times. */
 export function isPlain(answer: RunAnswer, calls: readonly CallReport[]): boolean {
   return answer.kind === "completed" && answer.outbox.length === 0 && answer.sessionState === undefined && calls.length === 0;
 }
 
 const doubleBytes = Float64Array.BYTES_PER_ELEMENT;
 const headDoubles = 2;
-const resultDoubles = 2;
+export const resultDoubles = 3;
 
 /** Plain results until they are sent. */
 export class PlainResults {
   #doubles = new Float64Array(headDoubles + resultDoubles * 64);
   #count = 0;
 
-  add(ticket: number, durationMs: number): void {
+  add(ticket: number, durationMs: number, recordingMs: number): void {
     const next = headDoubles + resultDoubles * this.#count;
-    if (next === this.#doubles.length) {
+    if (next + resultDoubles > this.#doubles.length) {
       const larger = new Float64Array(this.#doubles.length * 2);
       larger.set(this.#doubles);
       this.#doubles = larger;
     }
     this.#doubles[next] = ticket;
     this.#doubles[next + 1] = durationMs;
+    this.#doubles[next + 2] = recordingMs;
     this.#count += 1;
   }
 
@@ -126,7 +128,7 @@ type PackedRest = readonly [
 /** A report as it came. */
 export interface OpenReport {
   readonly workMs: number;
-  /** Ticket and duration of each plain result, in turns. */
+  /** `resultDoubles` of each plain result: its ticket, its duration, and what it waited of that for records. */
   readonly plain: Float64Array;
   readonly rest: Report;
 }

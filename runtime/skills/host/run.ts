@@ -67,6 +67,8 @@ export class Run implements SkillContext<never>, RunOfCalls {
   readonly startedAtMs: number;
   readonly deadlineMs: number;
   leaseUntilMs: number;
+  /** How long it has waited until its steps were recorded. */
+  recordingMs = 0;
   readonly host: RunHost<Run>;
   readonly #prepared: PreparedSkill;
   /** Of a run that has failed for good: it goes backwards. */

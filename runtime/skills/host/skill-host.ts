@@ -31,8 +31,8 @@ import { Run } from "./run.ts";
 
 /** Where the host reports. Called synchronously; whoever listens groups by tick. */
 export interface HostSink {
-  /** `trace`: of a run that is told of. */
-  result(runId: number, answer: RunAnswer, calls: readonly CallReport[], durationMs: number, trace?: RunTrace): void;
+  /** `recordingMs`: of its duration, what it waited until its steps were recorded. `trace`: of a run that is told of. */
+  result(runId: number, answer: RunAnswer, calls: readonly CallReport[], durationMs: number, recordingMs: number, trace?: RunTrace): void;
   /** `fellBack`: what answered in place of the step's effect. */
   step(runId: number, requestId: number, step: StepRecord, fellBack?: FellBack): void;
   /** A run needs more of a dependency that is limited. */
@@ -267,8 +267,12 @@ export class SkillHost implements RunHost<Run> {
   writeStep(run: Run, step: StepRecord, fellBack?: FellBack): Promise<StepAcknowledgement["result"]> {
     this.#lastRequestId += 1;
     const requestId = this.#lastRequestId;
+    const askedAtMs = this.nowMs();
     return new Promise((resolve) => {
-      this.#writes.set(requestId, resolve);
+      this.#writes.set(requestId, (result) => {
+        run.recordingMs += this.nowMs() - askedAtMs;
+        resolve(result);
+      });
       this.#options.sink.step(run.order.runId, requestId, step, fellBack);
       this.#options.sink.worked(run.order.skill);
     });
@@ -314,12 +318,12 @@ export class SkillHost implements RunHost<Run> {
     this.#runs.delete(run.order.runId);
     this.#deadlines.delete(run);
     const trace = run.traceOf(answer);
-    this.#options.sink.result(run.order.runId, answer, run.reports(answer), this.nowMs() - run.startedAtMs, trace);
+    this.#options.sink.result(run.order.runId, answer, run.reports(answer), this.nowMs() - run.startedAtMs, run.recordingMs, trace);
     this.#options.sink.worked(run.order.skill);
   }
 
   #refuse(order: ThreadOrder, answer: RunAnswer): void {
-    this.#options.sink.result(order.runId, answer, noCalls, 0);
+    this.#options.sink.result(order.runId, answer, noCalls, 0, 0);
   }
 
   readonly #check = (run: Run, prepared: PreparedSkill): void => {

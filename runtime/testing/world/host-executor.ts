@@ -254,8 +254,8 @@ export class HostExecutor implements Executor {
           this.#requests.set(requestId, inner);
           clock.soon(() => this.#listener?.questions([{ runId, requestId, about }]));
         },
-        result: (runId, answer, calls, durationMs) => {
-          if (isCurrent()) this.#answer(runId, answer, calls, durationMs);
+        result: (runId, answer, calls, durationMs, recordingMs) => {
+          if (isCurrent()) this.#answer(runId, answer, calls, durationMs, recordingMs);
         },
         step: (runId, inner, step) => {
           if (!isCurrent()) return;
@@ -269,9 +269,9 @@ export class HostExecutor implements Executor {
     return host;
   }
 
-  #answer(runId: number, answer: RunAnswer, calls: RunResult["calls"] = [], durationMs = 0): void {
+  #answer(runId: number, answer: RunAnswer, calls: RunResult["calls"] = [], durationMs = 0, recordingMs = 0): void {
     if (!this.#running.delete(runId)) return;
-    this.#results.push({ runId, answer, calls, durationMs });
+    this.#results.push({ runId, answer, calls, durationMs, recordingMs });
     this.#sendSoon();
   }
 
