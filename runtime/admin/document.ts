@@ -11,6 +11,9 @@ interface Parameter {
   readonly schema: object;
 }
 
+/** Whether it goes through records of the store or messages of queues: always, or to tell whether an event is a tenant's. */
+type LooksThrough = boolean | "for-tenants";
+
 interface Described {
   readonly operationId: string;
   /** Who may at least. */
@@ -18,7 +21,7 @@ interface Described {
   /** Who acts for some tenants alone may use it: it shows and does what is theirs, or is about nobody's events. */
   readonly "x-tenants"?: boolean;
   /** It goes through records of the store or messages of queues: how often one caller may ask for that is bounded. */
-  readonly "x-looks-through"?: boolean;
+  readonly "x-looks-through"?: LooksThrough;
   readonly parameters?: readonly Parameter[];
   readonly requestBody?: { readonly content: { readonly "application/json": { readonly schema: object } } };
 }
@@ -36,8 +39,7 @@ export interface Route {
   readonly role: AdminRole;
   /** Who acts for some tenants alone may use it. */
   readonly isForTenants: boolean;
-  /** It goes through records of the store or messages of queues. */
-  readonly looksThrough: boolean;
+  readonly looksThrough: LooksThrough;
   /** Throw `Problem` for what is not as the document says. */
   checkInputs(params: object, query: object): void;
   checkBody(body: unknown): void;
@@ -65,7 +67,7 @@ export function routesOf(text: string): readonly Route[] {
         url: path.replaceAll(/\{(\w+)\}/g, ":$1"),
         role: adminRoles.find((role) => role === described["x-role"]) ?? "admin",
         isForTenants: described["x-tenants"] === true,
-        looksThrough: described["x-looks-through"] === true,
+        looksThrough: described["x-looks-through"] ?? false,
         checkInputs: (params, query) => [params, query].forEach((value, index) => check(checks[index], value, index === 0 ? "the path" : "the query")),
         checkBody: (body) => check(checkBody, body, "the body"),
       };

@@ -1,4 +1,4 @@
-/** Writes the steps of runs to the store, in group commits; a run goes on only once its step is durable. */
+/** Writes the steps of runs to the store, in group commits; a run hears when its step is durable. */
 import type { Clock } from "../core/clock.ts";
 import { compensationEnded } from "../core/compensation.ts";
 import { messageOf } from "../core/errors.ts";
@@ -51,15 +51,14 @@ export class Checkpoints {
   /** A step of an execution that has ended meanwhile is refused: the run may already be executing again. */
   write(requests: readonly StepRequest[]): void {
     const refused: StepAcknowledgement[] = [];
-    const nowMs = this.#options.clock.monotonicMs();
     for (const request of requests) {
       const work = this.#options.inFlight.get(request.runId);
       if (work === undefined || work.stage !== "executing") {
         refused.push(acknowledgement(request, "stale"));
         continue;
       }
-      if (work.stepsPending === 0) work.recordingSinceMs = nowMs;
       work.stepsPending += 1;
+      work.records += 1;
       work.holdsMore(request.step.result.byteLength);
       ofSource(this.#writes, work.source).add({ work, request });
     }
@@ -83,12 +82,10 @@ export class Checkpoints {
   /** Runs go on first: what is reported about a step keeps none of them waiting. */
   #ended(items: readonly Checkpoint[], resultOf: (index: number) => StepAcknowledgement["result"]): void {
     let telling: Checkpoint[] | undefined;
-    const nowMs = this.#options.clock.monotonicMs();
     const acknowledgements = items.map((item, index) => {
       const { work, request } = item;
       const result = resultOf(index);
       work.stepsPending -= 1;
-      if (work.stepsPending === 0) work.recordingMs += nowMs - work.recordingSinceMs;
       if (result === "written") {
         work.recordStep(request.step);
         if (work.verdict !== undefined || request.fellBack !== undefined) (telling ??= []).push(item);

@@ -158,10 +158,10 @@ export class Executions {
   conclude(results: readonly RunResult[]): void {
     const { inFlight, admission, clock, intake, meter } = this.#options;
     const nowMs = clock.monotonicMs();
-    const conclude = ({ runId, calls, answer, durationMs, trace }: RunResult): void => {
+    const conclude = ({ runId, calls, answer, durationMs, recordingMs, trace }: RunResult): void => {
       const work = inFlight.get(runId);
       if (work === undefined || work.stage !== "executing") return;
-      if (work.posts === 1 && durationMs > 0) intake.ran(work, durationMs, nowMs);
+      if (work.posts === 1 && durationMs > 0) intake.ran(work, durationMs, recordingMs, nowMs);
       admission.leave(work, calls, nowMs, answer.kind !== "thread-lost" && !(answer.kind === "timed-out" && answer.blockedThread === true));
       intake.leave(work);
       this.#turns?.ended(work, durationMs);
@@ -327,7 +327,7 @@ export class Executions {
   }
 
   #settle(work: Work, outcome: Outcome): void {
-    if (outcome.kind === "succeeded") this.#settlerOf(work).succeed(work, outcome.outbox, outcome.sessionState);
+    if (outcome.kind === "succeeded") this.#settlerOf(work).succeed(work, outcome);
     else this.#settleFailed(work, outcome);
   }
 

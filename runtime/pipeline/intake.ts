@@ -242,12 +242,12 @@ export class Intake {
     for (const { slots } of this.#shared.values()) slots.clear();
   }
 
-  /** Its first execution here has ended, after so long in its thread. */
-  ran(work: Work, durationMs: number, nowMs: number): void {
+  /** Its first execution here has ended, after so long in its thread, of which it waited `recordingMs` until its steps were recorded. */
+  ran(work: Work, durationMs: number, recordingMs: number, nowMs: number): void {
     work.ranMs = nowMs;
     work.intake?.latency.took(durationMs);
-    work.intake?.window.ran(work.cameMs, nowMs - work.claimedMs - durationMs, durationMs);
-    work.intake?.slots.ran(durationMs, work.recordingMs);
+    work.intake?.window.ran(work.cameMs, nowMs - work.claimedMs - durationMs, durationMs, recordingMs, work.records);
+    work.intake?.slots.ran(durationMs, recordingMs);
     if (work.runId % measuredEvery === 0) work.intake?.slots.adapt();
   }
 

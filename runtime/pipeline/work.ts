@@ -114,9 +114,8 @@ export class Work {
   budget: Pick<ByteBudget, "grew"> | undefined = undefined;
   /** As it was counted there. */
   besideBytes = 0;
-  /** Since when there are some, monotonic; and how long it has waited for such, over all its executions here. */
-  recordingSinceMs = 0;
-  recordingMs = 0;
+  /** How many were sent there, over all its executions here. */
+  records = 0;
   /** What it counts for; undefined before its skill is known. */
   intake: SkillIntake<Work> | undefined = undefined;
   /** It is one of the runs of its skill that are under way. */
@@ -135,6 +134,8 @@ export class Work {
   renewals = 0;
   /** How the calls of its last execution went. */
   calls: readonly CallReport[] = noCalls;
+  /** The same of the execution that its verdict is about; undefined where it has none, or another worker had it then. */
+  failedCalls: readonly CallReport[] | undefined;
   lockLost = false;
   /** It was called off while it was here: nothing of it begins any more. */
   isCancelled = false;
@@ -273,6 +274,11 @@ export class Work {
   holdsOutbox(outbox: Uint8Array): Uint8Array {
     this.holdsMore(outbox.byteLength * copiesOfOutbox);
     return outbox;
+  }
+
+  /** Steps that are recorded with its end. */
+  holdsSteps(steps: readonly StepRecord[]): void {
+    this.holdsMore(bytesOf(steps));
   }
 
   /** Its claim tells of the steps of earlier executions. */

@@ -41,6 +41,9 @@ interface Measured {
   runs: number;
   waitMs: number;
   serviceMs: number;
+  /** Of that, without what they waited for records; and with no more of it than load makes of a trip. */
+  ownMs: number;
+  neededMs: number;
 }
 
 /** The window is judged this often at most. */
@@ -83,12 +86,12 @@ const startTimes = 4;
 const leastAgeMaxMs = 20_000;
 const metAgainWithin = 1.25;
 /**
- * It is doubted where trips take so many times as long, after a second; once that was found to be due to load alone, when they take half as long
+ * It is doubted where trips take so many times as long, after half a second; once that was found to be due to load alone, when they take half as long
  * again, or after four seconds: to look costs next to nothing where load is what limits.
  */
-const doubtedFrom = 4;
+const doubtedFrom = 2;
 const doubtedAgainFrom = 1.5;
-const doubtedAfterMs = 1_000;
+const doubtedAfterMs = 500;
 const doubtedAgainAfterMs = 4_000;
 /** Of a trip that takes less it is not doubted: on the same machine, chance makes it many times as long. */
 const doubtedMinMs = 10;
@@ -121,8 +124,9 @@ export class IntakeWindow {
   #leastSettleMs = Number.POSITIVE_INFINITY;
   #leastMs = 0;
   #lookedForLeastMs = 0;
-  /** What the window goes back to once the least round trip has been looked for; 0 while it is not. */
+  /** The size before the least round trip was looked for, 0 while it is not; and what it goes back to unless the way has become longer. */
   #probedFrom = 0;
+  #probedTo = 0;
   /** The least before it was looked for, how long trips took then, and how long they may be for load alone. */
   #leastBefore = { claimMs: 0, settleMs: 0 };
   #tripsBeforeMs = 0;
@@ -134,10 +138,11 @@ export class IntakeWindow {
   #movedMs = 0;
   /** Messages that left in a millisecond, as measured last. */
   #endsPerMs = 0;
-  /** Mean time that runs took, as measured last over a whole window; and that of the latest, whenever they came. */
+  /** Mean time that runs took, as measured last over a whole window; and what they needed of it lately, whenever they came. */
   #serviceMs = 0;
-  #lateServiceMs = 0;
-  readonly #measured: Measured = { sinceMs: 0, ended: 0, runs: 0, waitMs: 0, serviceMs: 0 };
+  #lateOwnMs = 0;
+  #lateNeededMs = 0;
+  readonly #measured: Measured = { sinceMs: 0, ended: 0, runs: 0, waitMs: 0, serviceMs: 0, ownMs: 0, neededMs: 0 };
 
   constructor(bounds: IntakeBounds) {
     this.#bounds = bounds;
@@ -207,14 +212,30 @@ export class IntakeWindow {
     if (this.#held === 0) this.#idleSinceMs = nowMs;
   }
 
-  /** A run that came at `cameMs` has ended: it had waited for `waitMs` before it began, and took `serviceMs`. */
-  ran(cameMs: number, waitMs: number, serviceMs: number): void {
-    this.#lateServiceMs += (this.#lateServiceMs === 0 ? 1 : sampleWeight) * (Math.max(0, serviceMs) - this.#lateServiceMs);
+  /**
+   * A run that came at `cameMs` has ended: it had waited for `waitMs` before it began, and took `serviceMs`, of which it waited `recordingMs` until
+   * `records` of its steps were written.
+   */
+  ran(cameMs: number, waitMs: number, serviceMs: number, recordingMs = 0, records = 0): void {
+    const ownMs = Math.max(0, serviceMs - recordingMs);
+    const neededMs = ownMs + this.#worthOf(recordingMs, records);
+    this.#lateOwnMs += (this.#lateOwnMs === 0 ? 1 : sampleWeight) * (ownMs - this.#lateOwnMs);
+    this.#lateNeededMs += (this.#lateNeededMs === 0 ? 1 : sampleWeight) * (neededMs - this.#lateNeededMs);
     if (cameMs < this.#changedMs) return;
     const measured = this.#measured;
     measured.runs += 1;
     measured.waitMs += Math.max(0, waitMs);
     measured.serviceMs += Math.max(0, serviceMs);
+    measured.ownMs += ownMs;
+    measured.neededMs += neededMs;
+  }
+
+  /**
+   * What is worth waiting for: no more than trips to the store take under load. The more runs are under way, the longer they wait for
+   * each other's records; to hold more because of that would make them wait longer still.
+   */
+  #worthOf(recordingMs: number, records: number): number {
+    return records === 0 ? recordingMs : Math.min(recordingMs, records * tripsWorth * this.#leastClaimMs);
   }
 
   /** How long it took to claim a run, and to settle one; undefined for what was not measured. */
@@ -250,7 +271,7 @@ export class IntakeWindow {
     this.#peak = this.#held;
     this.#dryFor = isDry && wasUsedUp ? this.#dryFor + 1 : 0;
     if (this.#held === 0 && this.#idleSinceMs !== undefined && nowMs - this.#idleSinceMs >= lullMs) return this.#resetAfterLull(nowMs);
-    const { runs, waitMs: waitSumMs, serviceMs: serviceSumMs } = this.#measured;
+    const { runs, waitMs: waitSumMs, serviceMs: serviceSumMs, ownMs: ownSumMs } = this.#measured;
     const waitMs = runs === 0 ? 0 : waitSumMs / runs;
     const tripsMs = this.#claimMs + this.#settleMs;
     const { enoughMs = enoughMsDefault } = this.#bounds;
@@ -259,7 +280,7 @@ export class IntakeWindow {
     // take long say nothing for long: then what the threads say must do.
     if (runs < this.#size * (this.#isFound ? 1 : startPart) && !(runs >= runsMin && waitMs > this.#bounds.waitMaxMs)) {
       // While none has ended, or few at a time, their rate says nothing.
-      const isUnknown = this.#measured.ended === 0 || (runs === 0 ? this.#lateServiceMs : serviceSumMs / runs) >= judgeEveryMs;
+      const isUnknown = this.#measured.ended === 0 || (runs === 0 ? this.#lateOwnMs : ownSumMs / runs) >= judgeEveryMs;
       const mayGrow = this.#probedFrom === 0 && this.#dryFor >= dryJudgements && waitMs < wantedMs;
       const worth = isUnknown ? this.#bounds.ceiling : this.#worth(nowMs);
       if (mayGrow && this.#size < worth) this.#growTo(this.#isFound ? Math.min(this.#size * 2, Math.ceil(worth)) : this.#size * 2, nowMs);
@@ -270,10 +291,11 @@ export class IntakeWindow {
     const heldMs = tripsMs + this.#serviceMs;
     const useful = this.#useful(nowMs);
     const worth = this.#worth(nowMs);
+    const isUseless = this.#size > uselessFrom * worth;
     if (waitMs > this.#bounds.waitMaxMs) this.#resize(Math.floor(this.#size * Math.max(fallMax, (heldMs + wantedMs) / (heldMs + waitMs))), nowMs);
-    else if (wasUsedUp && this.#isLeastOld(tripsMs, nowMs)) this.#probe(tripsMs, false, nowMs);
-    else if (wasUsedUp && waitMs < wantedMs && this.#isLeastDoubtful(tripsMs, nowMs)) this.#probe(tripsMs, true, nowMs);
-    else if (wasUsedUp && this.#size > uselessFrom * worth) {
+    else if (wasUsedUp && this.#isLeastOld(tripsMs, nowMs)) this.#probe(tripsMs, false, isUseless ? useful : this.#size, nowMs);
+    else if (wasUsedUp && waitMs < wantedMs && this.#isLeastDoubtful(tripsMs, nowMs)) this.#probe(tripsMs, true, isUseless ? useful : this.#size, nowMs);
+    else if (wasUsedUp && isUseless) {
       this.#isFound = true;
       this.#resize(Math.ceil(useful), nowMs);
     } else if (wasUsedUp && waitMs < wantedMs && this.#size < worth) {
@@ -287,11 +309,11 @@ export class IntakeWindow {
 
   /** How many it can have any use of: what ends in the time that a message must be held, and may wait. */
   #useful(nowMs: number, times = 1): number {
-    const { sinceMs, ended, runs, serviceMs } = this.#measured;
+    const { sinceMs, ended, runs, neededMs } = this.#measured;
     const leastMs = this.#leastClaimMs + this.#leastSettleMs;
     if (leastMs === Number.POSITIVE_INFINITY) return leastMs;
     const perMs = ended / (nowMs - sinceMs);
-    const heldMs = tripsWorth * leastMs + (runs === 0 ? this.#lateServiceMs : serviceMs / runs);
+    const heldMs = tripsWorth * leastMs + (runs === 0 ? this.#lateNeededMs : neededMs / runs);
     const worth = perMs * (heldMs + togetherWorth * (this.#bounds.enoughMs ?? enoughMsDefault));
     return Math.max(times * worth, Math.min(togetherMin, perMs * togetherOfWait * this.#bounds.waitMaxMs));
   }
@@ -314,13 +336,14 @@ export class IntakeWindow {
   }
 
   /** `isOnlyDoubted`: the least that is believed in is not old, and is kept unless the way has become longer. */
-  #probe(tripsMs: number, isOnlyDoubted: boolean, nowMs: number): void {
+  #probe(tripsMs: number, isOnlyDoubted: boolean, backTo: number, nowMs: number): void {
     this.#isOnlyDoubted = isOnlyDoubted;
     const from = this.#size;
     this.#leastBefore = { claimMs: this.#leastClaimMs, settleMs: this.#leastSettleMs };
     this.#tripsBeforeMs = tripsMs;
     this.#resize(Math.ceil(from * probePart), nowMs);
     this.#probedFrom = from;
+    this.#probedTo = Math.ceil(backTo);
     this.#lookForLeast(nowMs);
   }
 
@@ -341,14 +364,14 @@ export class IntakeWindow {
     if (leastMs >= Math.max(fartherFrom * (claimMs + settleMs), fartherPart * this.#tripsBeforeMs)) {
       this.#isFound = false;
       this.#loadedTripsMs = 0;
-    } else {
-      this.#loadedTripsMs = this.#tripsBeforeMs;
-      if (this.#isOnlyDoubted) {
-        this.#leastClaimMs = Math.min(claimMs, this.#leastClaimMs);
-        this.#leastSettleMs = Math.min(settleMs, this.#leastSettleMs);
-      }
+      return this.#resize(from, nowMs);
     }
-    this.#resize(from, nowMs);
+    this.#loadedTripsMs = this.#tripsBeforeMs;
+    if (this.#isOnlyDoubted) {
+      this.#leastClaimMs = Math.min(claimMs, this.#leastClaimMs);
+      this.#leastSettleMs = Math.min(settleMs, this.#leastSettleMs);
+    }
+    this.#resize(this.#probedTo, nowMs);
   }
 
   #lookForLeast(nowMs: number): void {
@@ -401,5 +424,7 @@ export class IntakeWindow {
     this.#measured.runs = 0;
     this.#measured.waitMs = 0;
     this.#measured.serviceMs = 0;
+    this.#measured.ownMs = 0;
+    this.#measured.neededMs = 0;
   }
 }

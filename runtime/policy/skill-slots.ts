@@ -45,7 +45,7 @@ export class SkillSlots<Run> {
   readonly #isFixed: boolean;
   readonly #takesTurns: boolean;
   readonly #slots: Bulkhead<Run>;
-  /** Of its runs lately, on average: how long they took, and how long without what they waited for their checkpoints. 0 while unknown. */
+  /** Of its runs lately, on average: how long they took, and how long without what they waited until their steps were recorded. 0 while unknown. */
   #serviceMs = 0;
   #ownMs = 0;
   /** The shortest among those of now, after so many of them, and among those before. */
@@ -105,7 +105,7 @@ export class SkillSlots<Run> {
     return this.#ownMs;
   }
 
-  /** A run has taken `serviceMs`, of which it waited `recordingMs` for its checkpoints. */
+  /** A run has taken `serviceMs`, of which it waited `recordingMs`, as its thread has it, until its steps were recorded. */
   ran(serviceMs: number, recordingMs: number): void {
     const ownMs = Math.max(ownMinMs, serviceMs - recordingMs);
     const weight = this.#ownMs === 0 ? 1 : sampleWeight;

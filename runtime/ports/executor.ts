@@ -55,11 +55,13 @@ export interface RunResult {
   readonly calls: readonly CallReport[];
   /** From start to answer inside the thread. */
   readonly durationMs: number;
+  /** Of that, how long it waited until its steps were recorded. */
+  readonly recordingMs: number;
   /** Of a run that is told of as spans. */
   readonly trace?: RunTrace | undefined;
 }
 
-/** A step that must be durable before the run goes on. */
+/** A step that is to be recorded; unless its repeat is harmless, the run goes on only once it is. */
 export interface StepRequest {
   readonly runId: number;
   /** Names this request in its acknowledgement. */

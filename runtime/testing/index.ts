@@ -8,12 +8,15 @@ export type { MadeCall } from "./stand-in.ts";
 export type { DoneBefore, DoneStep, EmittedEvent, Retry, SkillOutcome, TestEvent, TestMessage, TestSession } from "./skill-case.ts";
 export {
   type Answer,
+  type CallAnswered,
+  type CallOfStep,
   type HttpAnswer,
   type OneAnswer,
   type Stub,
   type StubAnswer,
   type StubCall,
   type StubOptions,
+  byCall,
   Fault,
   fault,
   inTurn,

@@ -5,7 +5,7 @@ import { ByteBudget } from "#runtime/policy/byte-budget.ts";
 
 describe("a budget of bytes", () => {
   test("is no bound before a message has come", () => {
-    assert.equal(new ByteBudget(100).room(), Number.POSITIVE_INFINITY);
+    for (const bytes of [0, 100]) assert.equal(new ByteBudget(bytes).room(), Number.POSITIVE_INFINITY);
   });
 
   test("has room for as many as are likely to fit beside what is held", () => {
@@ -31,9 +31,9 @@ describe("a budget of bytes", () => {
   test("serves a message that is larger than all of it by itself", () => {
     const budget = new ByteBudget(1_000);
     budget.took(5_000);
-    assert.equal(budget.room(), 0);
+    assert.deepEqual([budget.room(), budget.leftBytes, budget.isEmpty], [0, -4_000, false]);
     budget.gave(5_000);
-    assert.equal(budget.room(), 1);
+    assert.deepEqual([budget.room(), budget.leftBytes, budget.isEmpty], [1, 1_000, true]);
     assert.throws(() => budget.gave(1), /expected a held message to leave, found none/);
   });
 

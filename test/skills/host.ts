@@ -94,7 +94,7 @@ export async function makeHost(
     random: () => 0,
     traces,
     sink: {
-      result: (runId, answer, calls, _durationMs, trace) => {
+      result: (runId, answer, calls, _durationMs, _recordingMs, trace) => {
         const latenciesMs = new Map(calls.flatMap(({ dependency, latencyMs }) => (latencyMs === undefined ? [] : [[dependency, latencyMs]])));
         waiting.get(runId)?.({ answer, calls: calls.map(({ latencyMs: _, ...call }) => call), latenciesMs, ...(trace && { trace }) });
         waiting.delete(runId);

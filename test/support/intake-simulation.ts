@@ -9,6 +9,8 @@ export interface Shape {
   /** Runs that are served at once. */
   readonly servers: number;
   readonly serviceMs: number;
+  /** Each run waits so often, without its server, until a step is recorded, each time for so long and for its turn of the loop. */
+  readonly records?: { readonly count: number; readonly tripMs: number } | undefined;
   readonly receiveMs: number;
   readonly claimMs: number;
   readonly settleMs: number;
@@ -26,6 +28,8 @@ interface Message {
   decidedMs: number;
   begunMs: number;
 }
+
+const noRecords = { count: 0, tripMs: 0 };
 
 interface Event {
   readonly atMs: number;
@@ -143,14 +147,24 @@ export class IntakeSimulation {
       this.#serving += 1;
       message.begunMs = this.nowMs;
       this.#waits.push(this.nowMs - message.decidedMs);
-      const { serviceMs } = this.shape;
-      this.#after(serviceMs, () => this.#end(message, serviceMs));
+      const { serviceMs, records } = this.shape;
+      this.#after(serviceMs, () => {
+        this.#serving -= 1;
+        this.#record(message, records?.count ?? 0);
+        this.#serve();
+      });
     }
   }
 
-  #end(message: Message, serviceMs: number): void {
-    this.#serving -= 1;
-    this.window.ran(message.cameMs, message.begunMs - message.decidedMs, serviceMs);
+  #record(message: Message, left: number): void {
+    const { serviceMs, loopMs = 0, records = noRecords } = this.shape;
+    if (left === 0) return this.#end(message, this.nowMs - message.begunMs, Math.max(0, this.nowMs - message.begunMs - serviceMs), records.count);
+    this.#loopFreeMs = Math.max(this.#loopFreeMs, this.nowMs) + loopMs;
+    this.#after(this.#loopFreeMs - this.nowMs + records.tripMs, () => this.#record(message, left - 1));
+  }
+
+  #end(message: Message, tookMs: number, recordingMs: number, records: number): void {
+    this.window.ran(message.cameMs, message.begunMs - message.decidedMs, tookMs, recordingMs, records);
     this.#after(this.shape.settleMs, () => {
       this.window.tripped(undefined, this.shape.settleMs);
       this.window.gave(this.nowMs);
@@ -158,7 +172,6 @@ export class IntakeSimulation {
       this.#completed += 1;
       this.#fetch();
     });
-    this.#serve();
   }
 
   #after(ms: number, act: () => void): void {

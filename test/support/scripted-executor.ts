@@ -61,6 +61,7 @@ export class ScriptedRun {
   readonly #acknowledgements = new Map<number, (result: StepAcknowledgement["result"]) => void>();
   postedMs: number;
   leaseUntilMs: number;
+  recordingMs = 0;
   #hangs = false;
   isAnswered = false;
   asked: "interrupted" | "stale" | undefined;
@@ -146,7 +147,9 @@ export class ScriptedRun {
     const { promise, resolve } = Promise.withResolvers<StepAcknowledgement["result"]>();
     this.#acknowledgements.set(requestId, resolve);
     this.#executor.request({ runId: this.order.runId, requestId, step, fellBack });
+    const askedAtMs = this.#executor.clock.monotonicMs();
     const result = await promise;
+    this.recordingMs += this.#executor.clock.monotonicMs() - askedAtMs;
     if (result === "stale") throw new Ending({ kind: "stale" });
     if (result === "unavailable") throw new Ending(failedAnswer("STORE_UNAVAILABLE"));
   }
@@ -301,7 +304,7 @@ export class ScriptedExecutor implements Executor {
     run.isAnswered = true;
     this.#runs.delete(run.order.runId);
     const durationMs = this.clock.monotonicMs() - run.postedMs;
-    this.#results.push({ runId: run.order.runId, answer, calls: run.calls, durationMs, trace: this.traced(run) });
+    this.#results.push({ runId: run.order.runId, answer, calls: run.calls, durationMs, recordingMs: run.recordingMs, trace: this.traced(run) });
     this.#sendSoon();
   }
 

@@ -6,6 +6,7 @@
  * loop is blocked cannot: thread-watch.ts sees to those.
  */
 import { availableParallelism } from "node:os";
+import { ChurningTable } from "../../core/churning.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { CallReport, LossPart, RunAnswer } from "../../core/outcome.ts";
 import type {
@@ -28,7 +29,7 @@ import { leastLevel } from "../../skills/host/run-log.ts";
 import { Lane } from "./lane.ts";
 import { LoopUseReader } from "./loop-use.ts";
 import { monotonicMs } from "./monotonic.ts";
-import { type Report, openReport, plainAnswer, plainCalls } from "./reports.ts";
+import { type Report, openReport, plainAnswer, plainCalls, resultDoubles } from "./reports.ts";
 import { RunEntry } from "./run-entry.ts";
 import { type ThreadsExecutorOptions, threadPlugin, unclosedText } from "./thread-options.ts";
 import { type PoolThread, ThreadPool } from "./thread-pool.ts";
@@ -62,8 +63,7 @@ export class ThreadsExecutor implements Executor {
   readonly #apart = "(apart)";
   /** By dedicated skill; the shared one under the empty name. */
   readonly #lanes = new Map<string, Lane>();
-  readonly #runs = new Map<number, RunEntry>();
-  readonly #tickets = new Map<number, RunEntry>();
+  readonly #runs = ChurningTable.byNumber<RunEntry>();
   readonly #slow: (parts: readonly SlowStart[]) => void;
   readonly #threadWatch: ThreadWatch;
   readonly #skillNames: readonly string[];
@@ -71,7 +71,6 @@ export class ThreadsExecutor implements Executor {
   #host: Lane | undefined;
   readonly #loopUse: LoopUseReader;
   #leaked = 0;
-  #lastTicket = 0;
   #lastRequest = 0;
   #listener: ExecutorListener | undefined;
   #watch: NodeJS.Timeout | undefined;
@@ -128,10 +127,8 @@ export class ThreadsExecutor implements Executor {
         this.#answerLater(order.runId, this.#isDown === undefined ? unknown : { kind: "not-started", why: this.#isDown });
         continue;
       }
-      this.#lastTicket += 1;
-      const entry = new RunEntry(this.#lastTicket, order, nowMs);
+      const entry = new RunEntry(lane, order, nowMs);
       this.#runs.set(order.runId, entry);
-      this.#tickets.set(entry.ticket, entry);
       lane.enqueue(entry);
       lanes.add(lane);
     }
@@ -293,8 +290,11 @@ export class ThreadsExecutor implements Executor {
       },
     );
     const told = settings.plugins.map((plugin) => plugin.name);
-    const lane = new Lane(pool, told, monotonicMs, name === this.#apart, (entry, why) => {
-      this.#giveUp(entry, { kind: "thread-lost", why, part: "suspect" });
+    const lane = new Lane(pool, told, {
+      nowMs: monotonicMs,
+      isOneAtATime: name === this.#apart,
+      runs: () => this.#runs.values(),
+      failed: (entry, why) => this.#giveUp(entry, { kind: "thread-lost", why, part: "suspect" }),
     });
     this.#lanes.set(name, lane);
     return lane;
@@ -336,7 +336,7 @@ export class ThreadsExecutor implements Executor {
     // Before the answers, which end what they are of.
     const steps: StepRequest[] = [];
     for (const { ticket, requestId, step, fellBack } of report.steps) {
-      const entry = this.#tickets.get(ticket);
+      const entry = this.#runs.get(ticket);
       if (entry === undefined) continue;
       this.#lastRequest += 1;
       entry.request = { outer: this.#lastRequest, inner: requestId };
@@ -344,14 +344,14 @@ export class ThreadsExecutor implements Executor {
     }
     const results: RunResult[] = [];
     const traces = report.traces.length === 0 ? undefined : new Map(report.traces.map(({ ticket, trace }) => [ticket, trace]));
-    const take = (ticket: number, durationMs: number, answer: RunAnswer, calls: readonly CallReport[]): void => {
-      const entry = this.#tickets.get(ticket);
+    const take = (ticket: number, durationMs: number, recordingMs: number, answer: RunAnswer, calls: readonly CallReport[]): void => {
+      const entry = this.#runs.get(ticket);
       if (entry === undefined) return;
       this.#forget(entry);
-      results.push({ runId: entry.order.runId, answer, calls, durationMs, trace: traces?.get(ticket) });
+      results.push({ runId: entry.order.runId, answer, calls, durationMs, recordingMs, trace: traces?.get(ticket) });
     };
-    for (let at = 0; at < plain.length; at += 2) take(plain[at]!, plain[at + 1]!, plainAnswer, plainCalls);
-    for (const { ticket, durationMs, answer, calls } of report.results) take(ticket, durationMs, answer, calls);
+    for (let at = 0; at < plain.length; at += resultDoubles) take(plain[at]!, plain[at + 1]!, plain[at + 2]!, plainAnswer, plainCalls);
+    for (const { ticket, durationMs, recordingMs, answer, calls } of report.results) take(ticket, durationMs, recordingMs, answer, calls);
     if (steps.length > 0) this.#listener?.steps(steps);
     if (report.needs.length > 0) this.#listener?.usage(this.#requestsOf(report.needs));
     if (report.questions.length > 0) this.#listener?.questions(this.#questionsOf(report.questions));
@@ -362,14 +362,14 @@ export class ThreadsExecutor implements Executor {
 
   #requestsOf(needs: Report["needs"]): UsageRequest[] {
     return needs.flatMap(({ ticket, ...request }) => {
-      const entry = this.#tickets.get(ticket);
+      const entry = this.#runs.get(ticket);
       return entry === undefined ? [] : [{ runId: entry.order.runId, ...request }];
     });
   }
 
   #questionsOf(questions: Report["questions"]): RunQuestion[] {
     return questions.flatMap(({ ticket, requestId, about }) => {
-      const entry = this.#tickets.get(ticket);
+      const entry = this.#runs.get(ticket);
       return entry === undefined ? [] : [{ runId: entry.order.runId, requestId, about }];
     });
   }
@@ -391,12 +391,10 @@ export class ThreadsExecutor implements Executor {
 
   #forget(entry: RunEntry): void {
     entry.isAnswered = true;
-    this.#tickets.delete(entry.ticket);
-    if (this.#runs.get(entry.order.runId) === entry) this.#runs.delete(entry.order.runId);
-    const { order } = entry;
-    const lane = order.apart ? this.#lanes.get(this.#apart) : this.#laneOf(order);
-    lane?.forget(entry);
-    if (lane?.isOneAtATime === true) lane.dispatch();
+    const { lane, ticket } = entry;
+    this.#runs.delete(ticket);
+    lane.forget(entry);
+    if (lane.isOneAtATime) lane.dispatch();
   }
 
   /** Answers in a turn of its own, so that the listener is never called from within a call of its own. */
@@ -408,7 +406,7 @@ export class ThreadsExecutor implements Executor {
         this.#listener?.results(results);
       });
     }
-    this.#late.push({ runId, answer, calls: noCalls, durationMs: 0 });
+    this.#late.push({ runId, answer, calls: noCalls, durationMs: 0, recordingMs: 0 });
   }
 
   /** Answers what a lost thread had begun and moves the rest. Returns why it was lost with what it was at. */
@@ -416,7 +414,7 @@ export class ThreadsExecutor implements Executor {
     const lane = this.#lanes.get(name);
     const begun: RunEntry[] = [];
     const moved: RunEntry[] = [];
-    const held = lane?.lose(thread) ?? [];
+    const held = lane?.postedTo(thread) ?? [];
     for (const entry of held) if (thread.hasBegun(entry.sequence)) begun.push(entry);
     // Alone on a thread that others use, too, it may still pay for what one before it left behind there.
     const isBlamed = begun.some((entry) => entry.blame !== undefined);
@@ -442,7 +440,7 @@ export class ThreadsExecutor implements Executor {
   }
 
   #loseAll(why: string): void {
-    for (const entry of this.#tickets.values()) {
+    for (const entry of this.#runs.values()) {
       // A thread that still lives may begin a run of its own while it is ended.
       this.#giveUp(entry, entry.thread === undefined ? { kind: "not-started", why } : { kind: "thread-lost", why, part: "bystander" });
     }
@@ -454,7 +452,7 @@ export class ThreadsExecutor implements Executor {
       () => {
         this.#watch = undefined;
         for (const lane of this.#lanes.values()) this.#look(lane);
-        if (this.#tickets.size > 0 || [...this.#lanes.values()].some((lane) => this.#threadWatch.isOpen(lane))) this.#armWatch();
+        if (this.#runs.size > 0 || [...this.#lanes.values()].some((lane) => this.#threadWatch.isOpen(lane))) this.#armWatch();
       },
       Math.min(watchMaxMs, Math.max(10, this.#graceMs / 2)),
     );

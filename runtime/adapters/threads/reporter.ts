@@ -40,10 +40,10 @@ export class Reporter {
     this.#port = port;
     this.#logs = new LogBuffer(logLevel && new Int32Array(logLevel), traces);
     this.sink = {
-      result: (ticket, answer, calls, durationMs, trace) => {
+      result: (ticket, answer, calls, durationMs, recordingMs, trace) => {
         if (trace !== undefined) this.#traces.push({ ticket, trace });
-        if (isPlain(answer, calls)) this.#plain.add(ticket, durationMs);
-        else this.#results.push({ ticket, durationMs, answer, calls });
+        if (isPlain(answer, calls)) this.#plain.add(ticket, durationMs, recordingMs);
+        else this.#results.push({ ticket, durationMs, recordingMs, answer, calls });
         this.#schedule();
       },
       step: (ticket, requestId, step, fellBack) => {

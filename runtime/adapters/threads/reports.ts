@@ -1,7 +1,7 @@
 /**
  * What a thread's runs have to say, in one buffer: doubles, and behind them what few runs have, as msgpack.
  *
- *   time that the task took to begin its runs; 0 between tasks · number of plain results · (ticket · duration) … · rest
+ *   time that the task took to begin its runs; 0 between tasks · number of plain results · (ticket · duration · of that, waited for records) … · rest
  *
  * A plain result is one of a run that completed, emitted nothing and called nothing.
  */
@@ -17,6 +17,7 @@ import { type PackedStep, packStep, packr, unpackStep } from "./wire.ts";
 export interface ReportedResult {
   readonly ticket: number;
   readonly durationMs: number;
+  readonly recordingMs: number;
   readonly answer: RunAnswer;
   readonly calls: readonly CallReport[];
 }
@@ -66,29 +67,30 @@ export const plainAnswer: RunAnswer = { kind: "completed", outbox: nothingEmitte
 export const plainCalls: readonly CallReport[] = [];
 const nothingElse: Report = { results: [], steps: [], needs: [], questions: [], logs: [], traces: [] };
 
-/** Whether a result says no more than its ticket and its duration. */
+/** Whether a result says no more than its ticket and its times. */
 export function isPlain(answer: RunAnswer, calls: readonly CallReport[]): boolean {
-  return answer.kind === "completed" && answer.outbox.length === 0 && answer.sessionState === undefined && calls.length === 0;
+  return answer.kind === "completed" && answer.outbox.length === 0 && answer.sessionState === undefined && answer.steps === undefined && calls.length === 0;
 }
 
 const doubleBytes = Float64Array.BYTES_PER_ELEMENT;
 const headDoubles = 2;
-const resultDoubles = 2;
+export const resultDoubles = 3;
 
 /** Plain results until they are sent. */
 export class PlainResults {
   #doubles = new Float64Array(headDoubles + resultDoubles * 64);
   #count = 0;
 
-  add(ticket: number, durationMs: number): void {
+  add(ticket: number, durationMs: number, recordingMs: number): void {
     const next = headDoubles + resultDoubles * this.#count;
-    if (next === this.#doubles.length) {
+    if (next + resultDoubles > this.#doubles.length) {
       const larger = new Float64Array(this.#doubles.length * 2);
       larger.set(this.#doubles);
       this.#doubles = larger;
     }
     this.#doubles[next] = ticket;
     this.#doubles[next + 1] = durationMs;
+    this.#doubles[next + 2] = recordingMs;
     this.#count += 1;
   }
 
@@ -111,11 +113,26 @@ function packRest({ results, steps, needs, questions, logs, traces }: Report): U
   const packedSteps = steps.map(({ ticket, requestId, step, fellBack }): PackedReportedStep =>
     fellBack === undefined ? [ticket, requestId, packStep(step)] : [ticket, requestId, packStep(step), fellBack],
   );
-  return packr.pack([results, packedSteps, needs, questions, logs, traces]);
+  return packr.pack([results.map(packResult), packedSteps, needs, questions, logs, traces]);
+}
+
+type PackedAnswer = RunAnswer | (Omit<Extract<RunAnswer, { kind: "completed" }>, "steps"> & { readonly steps: readonly PackedStep[] });
+type PackedResult = Omit<ReportedResult, "answer"> & { readonly answer: PackedAnswer };
+
+function packResult(result: ReportedResult): PackedResult {
+  const { answer } = result;
+  if (answer.kind !== "completed" || answer.steps === undefined) return result;
+  return { ...result, answer: { ...answer, steps: answer.steps.map(packStep) } };
+}
+
+function unpackResult(result: PackedResult): ReportedResult {
+  const { answer } = result;
+  if (answer.kind !== "completed" || answer.steps === undefined) return result as ReportedResult;
+  return { ...result, answer: { ...answer, steps: (answer.steps as readonly PackedStep[]).map(unpackStep) } };
 }
 
 type PackedRest = readonly [
-  results: readonly ReportedResult[],
+  results: readonly PackedResult[],
   steps: readonly PackedReportedStep[],
   needs: readonly ReportedNeed[],
   questions: readonly ReportedQuestion[],
@@ -126,7 +143,7 @@ type PackedRest = readonly [
 /** A report as it came. */
 export interface OpenReport {
   readonly workMs: number;
-  /** Ticket and duration of each plain result, in turns. */
+  /** `resultDoubles` of each plain result: its ticket, its duration, and what it waited of that for records. */
   readonly plain: Float64Array;
   readonly rest: Report;
 }
@@ -141,7 +158,7 @@ export function openReport({ buffer, byteOffset, byteLength }: Uint8Array): Open
 function unpackRest(bytes: Uint8Array): Report {
   const [results, steps, needs, questions, logs, traces] = packr.unpack(bytes) as PackedRest;
   return {
-    results,
+    results: results.map(unpackResult),
     steps: steps.map(([ticket, requestId, step, fellBack]) => ({ ticket, requestId, step: unpackStep(step), fellBack })),
     needs,
     questions,

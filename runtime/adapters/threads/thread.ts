@@ -161,9 +161,10 @@ const clock: SkillHostOptions["clock"] = {
 };
 
 /** Nothing that a run of the thread's own has to do with is touched. */
-async function rehearseAs({ limits, retries }: ThreadSettings): Promise<void> {
+async function rehearseAs({ limits, retries }: ThreadSettings, skills: ReadonlyMap<string, PreparedSkill>): Promise<void> {
+  const callsHttp = [...skills.values()].some(({ dependencies }) => [...dependencies.values()].some(({ server }) => server !== undefined));
   const progress = new Int32Array(Object.keys(progressPlaces).length);
-  await rehearse({ limits, retries: retries.slice(0), clock, random: Math.random, begin: (...parts) => beginAll(...parts, progress) });
+  await rehearse({ limits, retries: retries.slice(0), clock, random: Math.random, callsHttp, begin: (...parts) => beginAll(...parts, progress) });
 }
 
 export async function open(): Promise<AcceptTask> {
@@ -202,7 +203,7 @@ export async function open(): Promise<AcceptTask> {
   answerWhenAsked(() => host.atWork());
   try {
     for (const [name, skill] of await loadSkills(settings, times, host, told)) skills.set(name, skill);
-    if (settings.rehearses) await rehearseAs(settings);
+    if (settings.rehearses) await rehearseAs(settings, skills);
   } catch (error) {
     // What is open by now is closed by nobody else.
     await host.resources.close();

@@ -95,19 +95,19 @@ describe("orders on their way to a thread", () => {
 describe("a thread's report", () => {
   const nothing = { results: [], steps: [], needs: [], questions: [], logs: [], traces: [] };
 
-  test("brings back every plain result with its duration, in one report each", () => {
+  test("brings back every plain result with its times, in one report each", () => {
     const results = new PlainResults();
-    for (let ticket = 1; ticket <= 1_000; ticket += 1) results.add(2 ** 40 + ticket, ticket / 4);
+    for (let ticket = 1; ticket <= 1_000; ticket += 1) results.add(2 ** 40 + ticket, ticket / 4, ticket / 8);
     const { workMs, plain, rest } = openReport(passed(results.report(1.5, nothing)));
     assert.equal(workMs, 1.5);
-    assert.deepEqual([...plain], Array.from({ length: 1_000 }, (_, index) => [2 ** 40 + index + 1, (index + 1) / 4]).flat());
+    assert.deepEqual([...plain], Array.from({ length: 1_000 }, (_, index) => [2 ** 40 + index + 1, (index + 1) / 4, (index + 1) / 8]).flat());
     assert.deepEqual(rest, nothing);
     assert.deepEqual([...openReport(passed(results.report(0, nothing))).plain], []);
   });
 
   test("brings everything else beside them", () => {
     const results = new PlainResults();
-    results.add(7, 0.5);
+    results.add(7, 0.5, 0.25);
     const step: StepRecord = { name: "write", kind: "keyed", state: "completed", result: Uint8Array.of(1, 2, 3), checksum: 1, codec: 2, atMs: 3 };
     const span = {
       spanId: "2",
@@ -121,7 +121,7 @@ describe("a thread's report", () => {
     } as const;
     const trace = { traceId: "t", saidTraceId: undefined, spanId: "1", startMs: 1, endMs: 3, spans: [span], spansDropped: 0, error: undefined } as const;
     const rest = {
-      results: [{ ticket: 8, durationMs: 2, answer: { kind: "interrupted" }, calls: [] }],
+      results: [{ ticket: 8, durationMs: 2, recordingMs: 1, answer: { kind: "interrupted" }, calls: [] }],
       steps: [{ ticket: 9, requestId: 1, step, fellBack: undefined }],
       needs: [{ ticket: 9, requestId: 2, dependency: 0, waitMaxMs: 10, requests: 1, tokens: 0 }],
       questions: [{ ticket: 9, requestId: 3, about: "message" }],
@@ -129,7 +129,7 @@ describe("a thread's report", () => {
       traces: [{ ticket: 7, trace }],
     } as const;
     const opened = openReport(passed(results.report(0, rest)));
-    assert.deepEqual([...opened.plain], [7, 0.5]);
+    assert.deepEqual([...opened.plain], [7, 0.5, 0.25]);
     assert.deepEqual(opened.rest, rest);
   });
 
