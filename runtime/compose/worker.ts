@@ -83,19 +83,18 @@ function reportersOf(config: Config, directory: string, { queue, ...parts }: Sid
 export async function composeWorker(config: Config, directory: string, hosting: Hosting = {}): Promise<ComposedWorker> {
   await openSecrets(config, directory);
   const skills = await composeSkills(config, directory, hosting.isEmbedded);
-  const { plugins, registry } = skills;
   const workerId = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
   const heard = (news: CredentialNews): void => credentials.heard(news);
   const publisher = await composePublisher(config, heard);
   const tell = (event: RuntimeEvent): void => telemetry.emit(event);
-  const { sources, board } = await composeSources(config, directory, { skills: registry, heard, tell });
+  const { sources, board } = await composeSources(config, directory, { skills: skills.registry, heard, tell });
   const queue = composeRecoveryQueue(config, directory, sources[0]?.store, heard);
   const metrics = await composeMetrics(config.admin !== undefined || hosting.isMeasured === true);
   const traces = await composeTraces(config, process.env);
   const tracing = traces?.start(workerId, tell);
   const reporting = { exported: await composeLogExport(process.env, workerId, tell), workerId, publisher, queue, board, heard, metrics, ...hosting };
   const { telemetry, escalations, platform, ...reports } = composeTelemetry(config, directory, reporting);
-  for (const part of plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
+  for (const part of skills.plugins.flatMap(({ slow }) => slow)) telemetry.emit({ type: "plugin.slow", thread: "main", ...part });
   const threads = config.threads ?? availableParallelism();
   const { executor, flags, circuits, retries, memory } = composeExecutor(config, skills, {
     threads,
@@ -123,14 +122,14 @@ export async function composeWorker(config: Config, directory: string, hosting: 
       composeSecretKeeper(config, directory, { tell, replaced: () => executor.renewSettings() }),
       ...reportersOf(config, directory, { ...reporting, stores: sources.map(({ store }) => store), telemetry, escalations }, [tracing, platform, fleet]),
     ].filter((reporter) => reporter !== undefined),
-    skillCount: registry.skills.length,
+    skillCount: skills.registry.skills.length,
     threads,
     leakedThreadsMax: config.stuckThreads.leakedMax,
-    dependencies: registry.dependencies,
-    sharedLimits: composeLimits(config, directory, registry.dependencies, heard),
+    dependencies: skills.registry.dependencies,
+    sharedLimits: composeLimits(config, directory, skills.registry.dependencies, heard),
     retryBudget: config.retryBudget,
     retryLedger: retries,
-    ...composeShedding(config, registry),
+    ...composeShedding(config, skills.registry),
     latencyWatch: config.latencyWatch,
     readRoute: routeReader(config),
     hashPayload: createPayloadHash(limitsOf(config)),
@@ -148,7 +147,7 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     loopDelay: watchLoopDelay(),
     circuitChanged: (dependency, state) => Atomics.store(circuits, dependency, circuitNumbers[state]),
   });
-  return { worker, workerId, kinds: registry.kinds, skills: registry.skills, threads, memory, metrics, publisher, fleet, ...reports };
+  return { worker, workerId, kinds: skills.registry.kinds, skills: skills.registry.skills, threads, memory, metrics, publisher, fleet, ...reports };
 }
 
 function routeReader(config: Config): (delivery: Delivery) => RouteResult {

@@ -7,7 +7,7 @@ import { type Answered, makeHost } from "./host.ts";
 
 const idempotent = { kind: "idempotent" } as const;
 
-function skillOf(run: (context: SkillContext<unknown>) => Promise<void>): Skill {
+function skillOf(run: (context: SkillContext) => Promise<void>): Skill {
   return defineSkill({ name: "late", handles: [{ eventType: "OrderPlaced" }], run });
 }
 
@@ -37,7 +37,7 @@ test("travel with the end of their run, in their order, and what they emit with 
 test("are on record before an effect begins that may not be repeated with other results", async (t) => {
   const did: string[] = [];
   const mailer = defineDependency({ name: "mailer", request: async () => void did.push("called") });
-  const effects: readonly ((context: SkillContext<unknown>) => Promise<unknown>)[] = [
+  const effects: readonly ((context: SkillContext) => Promise<unknown>)[] = [
     (context) => context.step("pay", () => void did.push("paid")),
     (context) => context.step("pay", { kind: "atMostOnce" }, () => void did.push("paid")),
     (context) => context.step("pay", { kind: "queryable", query: () => undefined }, () => void did.push("paid")),
@@ -48,7 +48,7 @@ test("are on record before an effect begins that may not be repeated with other 
       name: "late",
       handles: [{ eventType: "OrderPlaced" }],
       uses: [mailer],
-      async run(context: SkillContext<unknown>) {
+      async run(context: SkillContext) {
         await context.step("one", idempotent, () => did.push("one"));
         await context.step("two", idempotent, () => did.push("two"));
         await effect(context);
@@ -125,7 +125,7 @@ test("end their run where another worker has it, and fail it where the store doe
 });
 
 test("are recorded at once where they are large, have to be compensated, or were answered by a fallback", async (t) => {
-  const effects: readonly ((context: SkillContext<unknown>) => Promise<unknown>)[] = [
+  const effects: readonly ((context: SkillContext) => Promise<unknown>)[] = [
     (context) => context.step("one", idempotent, () => "x".repeat(20_000)),
     (context) => context.step("one", { ...idempotent, compensate: () => undefined }, () => 1),
     (context) =>

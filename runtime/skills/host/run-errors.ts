@@ -51,3 +51,6 @@ export function runTimeout(timeoutMs: number, step: string | undefined): Failure
 export function stepNotAwaited(step: string): PermanentError {
   return new PermanentError(`expected the skill to wait for its step '${step}', it returned before; write await before the step`, { code: "STEP_NOT_AWAITED" });
 }
+
+/** Why what an `atMostOnce` step did is not known. */
+export const forgottenWhy = "its effect may have happened: the store has lost records since the event was enqueued";

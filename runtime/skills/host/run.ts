@@ -43,7 +43,7 @@ import { describeFailure, isDefinite, isUndone } from "./failure.ts";
 import { fallBack, fallingStep } from "./fallbacks.ts";
 import { LateSteps, withLate } from "./late-steps.ts";
 import type { PreparedSkill } from "./prepared-skill.ts";
-import { RunEnded, permanently, runTimeout, stepNotAwaited, stepNotStored } from "./run-errors.ts";
+import { forgottenWhy, RunEnded, permanently, runTimeout, stepNotAwaited, stepNotStored } from "./run-errors.ts";
 import type { StepAcknowledgement, ToldRuns } from "../../ports/executor.ts";
 import type { RunHost } from "./run-host.ts";
 import { skillLog } from "./run-log.ts";
@@ -58,7 +58,6 @@ import { type CompensatedRun, Saga } from "./saga.ts";
 import { decodeStep, encodeIntent, isWithdrawn, encodeWithdrawal } from "./step-codec.ts";
 import { type AnyStepEffect, type AnyStepOptions, carryOutOnce } from "./transactional.ts";
 
-const forgottenWhy = "its effect may have happened: the store has lost records since the event was enqueued";
 const noReports: readonly CallReport[] = [];
 const nothingEmitted: readonly OutgoingMessage[] = [];
 
