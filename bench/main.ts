@@ -24,6 +24,7 @@ import { threadsCommand } from "./threads/command.ts";
 import { coldCommand } from "./cold/command.ts";
 import { distanceCommand } from "./distance/command.ts";
 import { recoveryCommand } from "./recovery/command.ts";
+import { reloadCommand } from "./reload/command.ts";
 import { scaleCommand } from "./scale/command.ts";
 import { overheadCommand } from "./overhead/command.ts";
 import { storeCommand } from "./store/command.ts";
@@ -62,6 +63,7 @@ const commands = [
   compareCommand(),
   baselineCommand(),
   footprintCommand(),
+  reloadCommand(),
 ];
 for (const command of commands) program.addCommand(command);
 

@@ -48,7 +48,10 @@ export function registerDevCommand(program: Command): void {
     .option("--no-open", "do not open the live page in a browser, as is done at a terminal on a machine with a screen")
     .option("--plugin <folder>", "run this plugin instead, with stand-ins by its stubs.ts, until Ctrl-C; may be repeated", several, [])
     .option("--watch", "with --plugin: begin afresh when a file of it is saved")
-    .action(async (options: DevOptions & PluginDevOptions) => {
+    .option("-c, --config <file>", "with --plugin: what says its settings and contracts (default: the nearest holdfast.config.* at the plugin or above it)")
+    .option("--set <key=value>", "with --plugin: set a key of its configuration, such as settings.PLUGIN.KEY; may be repeated", several, [])
+    .action(async (options: DevOptions & PluginDevOptions, command: Command) => {
+      if (options.watch === true && options.plugin.length === 0) command.error("error: option '--watch' needs '--plugin <folder>', which says what is watched");
       if (options.plugin.length > 0) {
         const { runPlugins } = await import("./dev/plugins.ts");
         process.exitCode = await runPlugins(options);

@@ -63,7 +63,7 @@ const vendors: readonly (readonly [pattern: RegExp, folder: RegExp])[] = [
   [/^prom-client$/, /^runtime\/adapters\/telemetry\//],
   [/^@opentelemetry\//, /^runtime\/adapters\/telemetry\/(?:traces|logs)\//],
   [/^ioredis$/, /^(runtime\/adapters\/(redis|bullmq)|bench|test)\//],
-  [/^node:sqlite$/, /^(runtime\/adapters\/sqlite|test)\//],
+  [/^node:sqlite$/, /^(runtime\/adapters\/sqlite\/|runtime\/testing\/outside-|test\/)/],
   [/^nodemailer$/, /^(runtime\/adapters\/escalation|test)\//],
   [/^piscina$/, /^(runtime\/adapters\/threads|bench|test)\//],
   [/^(pg|@electric-sql\/pglite)$/, /^(bench|test)\//],

@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { carryOut } from "#runtime/cli/carry-out.ts";
 import { helpWidth } from "../support/command.ts";
 import { crashPointsCommand } from "./crash-points/command.ts";
+import { debugCommand } from "./debug/command.ts";
 import { faultsCommand } from "./faults/command.ts";
 import { killCommand } from "./kill/command.ts";
 import { memoryCommand } from "./memory/command.ts";
@@ -21,6 +22,7 @@ const program = new Command("npm run drill --")
 
 for (const command of [
   crashPointsCommand(),
+  debugCommand(),
   killCommand(),
   faultsCommand(),
   memoryCommand(),

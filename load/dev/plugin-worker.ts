@@ -1,27 +1,38 @@
 /** A worker of `holdfast dev --plugin`: loaded, and begun when its parent says so, so that saved code is at work at once. */
 import { enableCompileCache } from "node:module";
+import { extname } from "node:path";
 import { hearStopSignals } from "#runtime/cli/stop-signals.ts";
 import { exitCodes } from "#runtime/cli/exit-codes.ts";
-import { stubsVariable } from "./stubs-variable.ts";
+import type { DevPlan } from "./dev-config.ts";
 
 hearStopSignals("stay");
 // A thread asks for it as well; what was compiled for the code before is taken from there.
 enableCompileCache();
-const [config = ""] = process.argv.slice(2);
-const [{ start }, { HoldfastError, messageOf }, { endProcess }] = await Promise.all([
+const [config = "", packages = "[]"] = process.argv.slice(2);
+const [{ start }, { HoldfastError, messageOf }, { endProcess }, { awaitPlugins }, { writeDevConfig }] = await Promise.all([
   import("#runtime/cli/start.ts"),
   import("#runtime/core/errors.ts"),
   import("#runtime/adapters/threads/end-process.ts"),
+  import("#runtime/skills/host/probe.ts"),
+  import("./dev-config.ts"),
   // What a worker loads when it starts.
   import("#runtime/compose/worker.ts"),
-  import("#runtime/admin/server.ts"),
+  import("#runtime/cli/admin-server.ts"),
+  import("#runtime/adapters/telemetry/metrics/metrics.ts"),
 ]);
+// What plugins and their stubs import.
+const own = ["./ready-for-types", ...["index", "testing/index", "testing/live-stub", "testing/stubs-file"].map((name) => `../../runtime/${name}`)];
+const imported = [
+  ...own.map((name) => new URL(`${name}${extname(import.meta.filename)}`, import.meta.url).href),
+  ...(JSON.parse(packages) as readonly string[]),
+];
+awaitPlugins(imported);
+await Promise.allSettled(imported.map((url) => import(url) as Promise<unknown>));
 process.send?.({ type: "warm" });
-const { stubs } = await new Promise<{ readonly stubs: unknown }>((resolve) => process.once("message", resolve));
-// Its threads, which import the plugins, have a copy of the environment.
-process.env[stubsVariable] = JSON.stringify(stubs);
+const plan = await new Promise<DevPlan>((resolve) => process.once("message", resolve));
 try {
-  await start({ config });
+  process.send?.({ type: "reads", folders: await writeDevConfig(config, plan) });
+  await start({ config }, { isHasty: true });
 } catch (error) {
   process.stderr.write(`holdfast: ${error instanceof HoldfastError ? messageOf(error, 8_000) : String((error as Error).stack)}\n`);
   process.exitCode = exitCodes.failed;

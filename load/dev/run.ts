@@ -11,6 +11,7 @@ import { HangComparison } from "./hang-comparison.ts";
 import { hasScreen, openPage } from "./open-page.ts";
 import { type Source, Stream, makeAhead } from "./stream.ts";
 import { type Summary, isSound, summarise } from "./verdict.ts";
+import { warmUp } from "./warm-up.ts";
 import { type World, startWorld } from "./world.ts";
 
 export interface DevOptions {
@@ -50,6 +51,7 @@ export async function runDev(given: DevOptions): Promise<number> {
   if (options.open && page !== undefined && hasScreen({ isTerminal: process.stdout.isTTY, platform: process.platform, environment: process.env }))
     openPage(page);
   try {
+    await warmUp(world);
     const trial = new Trial(options, source, world, display, interrupted.signal);
     const summary = await trial.run();
     process.stdout.write(`${JSON.stringify(summary)}\n`);

@@ -9,8 +9,10 @@ import { type Config, type ConfigInput, type TransportKind, parseConfig } from "
 import type { Publisher } from "#runtime/ports/publisher.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
 import { StandInControl, spawnStandIns } from "../stand-ins/client.ts";
+import type { StandInAddresses } from "../stand-ins/stand-ins.ts";
 import { BrokerControl } from "./broker-account.ts";
 import { startChild } from "./child.ts";
+import { warmUpQueue } from "./warm-up.ts";
 import { WorkerProcess } from "./worker-process.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -31,6 +33,7 @@ export interface World {
   readonly configFile: string;
   readonly broker: BrokerControl;
   readonly standIns: StandInControl;
+  readonly standInUrls: StandInAddresses["urls"];
   readonly worker: WorkerProcess;
   readonly publisher: Publisher;
   /** The worker's own store, for reading. */
@@ -96,7 +99,10 @@ export async function startWorld(transport: TransportKind, interrupted: AbortSig
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => (stopped ??= closeAll(closing));
   try {
-    const entities = { queues: [{ name: inputQueue, lockDurationMs, deadLetterOnExpiry: true }], topics: [{ name: "agent-events", subscriptions: [] }] };
+    const entities = {
+      queues: [{ name: inputQueue, lockDurationMs, deadLetterOnExpiry: true }, { name: warmUpQueue }],
+      topics: [{ name: "agent-events", subscriptions: [] }],
+    };
     const broker = await startChild<BrokerReady>("load/broker/main", ["--port", "0", "--control-port", "0", "--entities", JSON.stringify(entities)]);
     closing.unshift(() => broker.stop());
     interrupted.throwIfAborted();
@@ -124,6 +130,7 @@ export async function startWorld(transport: TransportKind, interrupted: AbortSig
       configFile,
       broker: new BrokerControl(broker.ready.controlPort, inputQueue),
       standIns: new StandInControl(standIns.controlUrl),
+      standInUrls: standIns.urls,
       worker,
       publisher,
       store,

@@ -4,8 +4,8 @@
  */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
-import { extname, join } from "node:path";
 import { stripTypeScriptTypes } from "node:module";
+import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export interface Asset {
@@ -49,17 +49,6 @@ export function loadPage(): Page {
   return { assets, contentSecurityPolicy: policyOf(html) };
 }
 
-/** As Node does it with every file of a clone; that it can be asked for is new, and warned of. */
-function withoutTypes(text: string): string {
-  const warnings = Object.getOwnPropertyDescriptor(process, "emitWarning");
-  Object.defineProperty(process, "emitWarning", { value: () => undefined, configurable: true });
-  try {
-    return stripTypeScriptTypes(text);
-  } finally {
-    if (warnings !== undefined) Object.defineProperty(process, "emitWarning", warnings);
-  }
-}
-
 /** Its map lies where it is not served. */
 function withoutMap(text: string): string {
   return text.replace(/\n?\/\/# sourceMappingURL=\S+\s*$/, "\n");
@@ -80,4 +69,15 @@ function policyOf(html: string): string {
     "frame-ancestors 'none'",
     "require-trusted-types-for 'script'",
   ].join("; ");
+}
+
+/** The text of a file without its types, as Node does it with every file of a clone; that it can be asked for is new, and warned of. */
+export function withoutTypes(text: string): string {
+  const warnings = Object.getOwnPropertyDescriptor(process, "emitWarning");
+  Object.defineProperty(process, "emitWarning", { value: () => undefined, configurable: true });
+  try {
+    return stripTypeScriptTypes(text);
+  } finally {
+    if (warnings !== undefined) Object.defineProperty(process, "emitWarning", warnings);
+  }
 }

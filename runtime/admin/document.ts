@@ -11,6 +11,9 @@ interface Parameter {
   readonly schema: object;
 }
 
+/** Whether it goes through records of the store or messages of queues: always, or to tell whether an event is a tenant's. */
+type LooksThrough = boolean | "for-tenants";
+
 interface Described {
   readonly operationId: string;
   /** Who may at least. */
@@ -18,7 +21,7 @@ interface Described {
   /** Who acts for some tenants alone may use it: it shows and does what is theirs, or is about nobody's events. */
   readonly "x-tenants"?: boolean;
   /** It goes through records of the store or messages of queues: how often one caller may ask for that is bounded. */
-  readonly "x-looks-through"?: boolean;
+  readonly "x-looks-through"?: LooksThrough;
   readonly parameters?: readonly Parameter[];
   readonly requestBody?: { readonly content: { readonly "application/json": { readonly schema: object } } };
 }
@@ -36,8 +39,7 @@ export interface Route {
   readonly role: AdminRole;
   /** Who acts for some tenants alone may use it. */
   readonly isForTenants: boolean;
-  /** It goes through records of the store or messages of queues. */
-  readonly looksThrough: boolean;
+  readonly looksThrough: LooksThrough;
   /** Throw `Problem` for what is not as the document says. */
   checkInputs(params: object, query: object): void;
   checkBody(body: unknown): void;
@@ -50,25 +52,33 @@ export const documentText: string = readFileSync(new URL("openapi.json", import.
 export function routesOf(text: string): readonly Route[] {
   const document = JSON.parse(text) as Document;
   // Numbers in a path or a query are texts; those in a body are not.
-  const [inputs, bodies] = [true, false].map((coerceTypes) => new Ajv2020({ strict: false, coerceTypes }).addSchema({ ...document, $id: key }));
+  const [inputs, bodies] = [true, false].map((coerceTypes) =>
+    onceAsked(() => new Ajv2020({ strict: false, coerceTypes }).addSchema({ ...document, $id: key })),
+  );
   if (inputs === undefined || bodies === undefined) throw new TypeError("expected two validators");
   return Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, described]): Route => {
       const { operationId, parameters = [], requestBody } = described;
-      const checks = (["path", "query"] as const).map((place) => inputs.compile(inputsOf(parameters.filter((one) => one.in === place))));
-      const checkBody = requestBody && bodies.compile(withinDocument(requestBody.content["application/json"].schema));
+      const checks = (["path", "query"] as const).map((place) => onceAsked(() => inputs().compile(inputsOf(parameters.filter((one) => one.in === place)))));
+      const checkBody = requestBody && onceAsked(() => bodies().compile(withinDocument(requestBody.content["application/json"].schema)));
       return {
         operationId,
         method: method.toUpperCase() as Route["method"],
         url: path.replaceAll(/\{(\w+)\}/g, ":$1"),
         role: adminRoles.find((role) => role === described["x-role"]) ?? "admin",
         isForTenants: described["x-tenants"] === true,
-        looksThrough: described["x-looks-through"] === true,
+        looksThrough: described["x-looks-through"] ?? false,
         checkInputs: (params, query) => [params, query].forEach((value, index) => check(checks[index], value, index === 0 ? "the path" : "the query")),
         checkBody: (body) => check(checkBody, body, "the body"),
       };
     }),
   );
+}
+
+/** All of it takes a quarter of a second, which no start of a worker waits for: who calls first does, for what it calls. */
+function onceAsked<Made>(make: () => Made): () => Made {
+  let made: { readonly value: Made } | undefined;
+  return () => (made ??= { value: make() }).value;
 }
 
 function inputsOf(parameters: readonly Parameter[]): object {
@@ -85,7 +95,8 @@ function withinDocument(schema: object): object {
   return JSON.parse(JSON.stringify(schema).replaceAll('"$ref":"#/', `"$ref":"${key}#/`)) as object;
 }
 
-function check(validate: ValidateFunction | undefined, value: unknown, what: string): void {
+function check(validator: (() => ValidateFunction) | undefined, value: unknown, what: string): void {
+  const validate = validator?.();
   if (validate === undefined || validate(value)) return;
   const [error] = validate.errors ?? [];
   const where = error?.instancePath === "" ? what : `${what} at ${error?.instancePath ?? ""}`;

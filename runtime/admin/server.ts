@@ -34,7 +34,7 @@ export interface AdminServerOptions {
 
 /** So many are let through for one change. */
 const dryRunsAChange = 10;
-/** Of one caller; a page looks at dead letters each five seconds at the most. */
+/** Of one caller; a page looks at dead letters each five seconds, and each second while a replay moves them. */
 const looksThroughPerMinute = 120;
 const requestTimeoutMs = 30_000;
 const apiPrefix = "/api/v1";
@@ -163,7 +163,8 @@ export class AdminServer {
   #read(route: Route, operation: Extract<Operation, { kind: "read" }>, call: Call): ReturnType<typeof operation.run> {
     if (!route.isForTenants) refuseTenants(call.caller, route.operationId);
     route.checkInputs(call.params, call.query);
-    if (route.looksThrough) this.#looks.take(call.caller.who);
+    const { caller } = call;
+    if (route.looksThrough === true || (route.looksThrough === "for-tenants" && caller.tenants !== undefined)) this.#looks.take(caller.who);
     return operation.run(call);
   }
 

@@ -45,3 +45,6 @@ export function duration(text: string): number {
 export function several(text: string, before: readonly string[]): readonly string[] {
   return [...before, text];
 }
+
+/** Behind what was wrong with a command's arguments: a whole page of help would push that off the screen. */
+export const helpHint = "`--help` behind the command lists what it can be asked";

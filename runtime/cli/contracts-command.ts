@@ -1,5 +1,6 @@
 /** `holdfast contracts …`: what events carry, and whether it may change so. */
 import { Command, Option } from "commander";
+import { helpHint } from "./arguments.ts";
 import type { ContractsCheckOptions } from "./contracts-check.ts";
 import type { ContractsDocsOptions, ContractsWriteOptions } from "./contracts-write.ts";
 import { exitCodes } from "./exit-codes.ts";
@@ -9,7 +10,7 @@ function part(name: string, description: string): Command {
     .description(description)
     .option("-c, --config <file>", "configuration file; names the folder, and the plugins that use it")
     .option("--folder <path>", "the folder of the contracts, in place of a configuration")
-    .showHelpAfterError();
+    .showHelpAfterError(helpHint);
 }
 
 function written(command: Command, file: string): Command {

@@ -12,4 +12,5 @@ export interface DebugOptions {
   readonly inspectBrk?: string | true;
   readonly toTest?: string | true;
   readonly keepPayload?: boolean;
+  readonly native?: boolean;
 }

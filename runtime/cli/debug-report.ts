@@ -4,6 +4,7 @@ import { counted } from "../core/counted.ts";
 import { redactValue } from "../core/redact.ts";
 import { placed } from "../skills/host/import-module.ts";
 import { routeOfMessage } from "../testing/recorded-run.ts";
+import type { Outside } from "../testing/outside.ts";
 import type { Rerun } from "../testing/rerun.ts";
 import type { Case } from "./debug-case.ts";
 import { stepState } from "./runs-view.ts";
@@ -40,9 +41,11 @@ export interface Account {
   /** What differs, in words. */
   readonly differences: readonly string[];
   /** Calls that were made, and answered here. */
-  readonly calls: readonly { readonly dependency: string; readonly step: string | undefined; readonly from: string }[];
+  readonly calls: readonly { readonly dependency: string; readonly step: string | undefined; readonly from: string; readonly key: string }[];
   /** What asked for something outside that is not on record. */
   readonly refused: readonly string[];
+  /** Native code that was asked for: refused, unless it was let in. */
+  readonly native: readonly string[];
   readonly logs: readonly { readonly level: string; readonly message: string; readonly fields: unknown }[];
 }
 
@@ -73,7 +76,7 @@ function relativeTo(folder: string, from: string): string {
   return file === "" ? from : `${relative(folder, file)}${rest}`;
 }
 
-export function accountOf({ found, plugin, skill, run, answers, surroundings }: Case, again: Rerun, outside: readonly string[]): Account {
+export function accountOf({ found, plugin, skill, run, answers, surroundings }: Case, again: Rerun, outside: Pick<Outside, "refused" | "native">): Account {
   const { message, failure, from } = found;
   const route = routeOfMessage(message, surroundings);
   const { folder } = plugin;
@@ -81,7 +84,7 @@ export function accountOf({ found, plugin, skill, run, answers, surroundings }: 
   const report = again.kind === "ended" ? again.report : undefined;
   const now = report?.death && { ...report.death, at: placeIn(report.description), description: report.description };
   const refusedCall = again.kind === "refused" ? [`${again.why}${again.from === "" ? "" : ` (${relativeTo(folder, again.from)})`}`] : [];
-  const refused = [...refusedCall, ...outside.map((what) => `${what} was refused before it left: there is no record of it`)];
+  const refused = [...refusedCall, ...outside.refused.map((what) => `${what} was refused before it left: there is no record of it`)];
   const differences = recorded === undefined || now === undefined ? [] : differencesOf(recorded, now);
   return {
     eventId: route.ok ? route.route.eventId : message.messageId,
@@ -97,8 +100,14 @@ export function accountOf({ found, plugin, skill, run, answers, surroundings }: 
     now,
     comparison: comparisonOf(recorded, now, refused, differences),
     differences,
-    calls: (report?.calls ?? []).map(({ dependency, step, from: place }) => ({ dependency, step, from: relativeTo(folder, place) })),
+    calls: (report?.calls ?? []).map(({ dependency, step, from: place, idempotencyKey: key }) => ({
+      dependency,
+      step,
+      from: relativeTo(folder, place),
+      key,
+    })),
     refused,
+    native: outside.native,
     logs: (report?.logs ?? []).map(({ level, message: text, fields }) => ({ level, message: text, fields: redactValue(fields) })),
   };
 }
@@ -139,8 +148,8 @@ const verdicts: Readonly<Record<Comparison, (account: Account) => string>> = {
   unknown: () => "nothing on record says that it failed",
 };
 
-export function describeAccount(account: Account): string {
-  const { eventId, eventType, skill, folder, from, attempt, recorded, steps, answersOnRecord, outcome, now, calls, logs } = account;
+export function describeAccount(account: Account, letsNativeIn = false): string {
+  const { eventId, eventType, skill, folder, from, attempt, recorded, steps, answersOnRecord, outcome, now, calls, logs, native } = account;
   const lines = [
     `event       ${eventId}${eventType === "" ? "" : `, ${eventType}`}, skill '${skill}' in ${folder}`,
     `from        ${from}; attempt ${attempt}`,
@@ -148,13 +157,14 @@ export function describeAccount(account: Account): string {
     `on record   ${steps.length === 0 ? "no steps" : steps.map(([name, state]) => `step '${name}' ${state}`).join(", ")}; ${counted(answersOnRecord, "answer")} of calls`,
     ...logs.map(({ level, message, fields }) => `log         ${level} ${message}${fields === undefined ? "" : ` ${JSON.stringify(fields)}`}`),
     ...calls.map(
-      ({ dependency, step, from: place }) =>
-        `call        ${dependency}${step === undefined ? "" : ` in step '${step}'`}${place === "" ? "" : `, ${place}`}: answered here`,
+      ({ dependency, step, from: place, key }) =>
+        `call        ${dependency}${step === undefined ? "" : ` in step '${step}'`}${place === "" ? "" : `, ${place}`}, idempotency key ${key}: answered here`,
     ),
     `now         ${now === undefined ? outcome : `${outcome}: ${describeFailure(now)}`}`,
     ...frameOf(account),
     verdicts[account.comparison](account),
-    "no connection, datagram, child process or thread of the skill's own left this process; store and queues were not changed",
+    ...native.map((file) => `native      ${file}, ${letsNativeIn ? "let in: what it does nobody has held back" : "refused; --native lets it in"}`),
+    "no connection, look-up, process or thread of the skill's own was started, and no file changed but temporary ones; store and queues were not changed",
   ];
   return `${lines.join("\n")}\n`;
 }

@@ -1,22 +1,24 @@
 /** `holdfast debug --to-test`: the run as a test of the kit. */
 import { existsSync } from "node:fs";
-import { dirname, join, relative, resolve } from "node:path";
+import { dirname, extname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { HoldfastError } from "../core/errors.ts";
 import type { EventEnvelope } from "../core/event-envelope.ts";
+import type { StepRecord } from "../core/run.ts";
 import { eventHeaders } from "../core/event-headers.ts";
 import { importModule } from "../skills/host/import-module.ts";
 import { decodeEvent } from "../skills/host/decode-event.ts";
 import { resultsOf, rerun, asSent } from "../testing/rerun.ts";
 import { routeOfMessage } from "../testing/recorded-run.ts";
+import type { Outside } from "../testing/outside.ts";
 import { Redaction } from "../testing/sensitive.ts";
 import { eventMessage } from "../core/event-message.ts";
 import type { CallAnswer } from "../skills/host/call-answers.ts";
-import { encodeIntent, encodeStep } from "../skills/host/step-codec.ts";
+import { decodeStep, encodeIntent, encodeStep } from "../skills/host/step-codec.ts";
 import type { DoneBefore, TestMessage } from "../testing/skill-case.ts";
 import type { DebugOptions } from "./debug-options.ts";
 import { type Account, accountOf } from "./debug-report.ts";
-import type { Case } from "./debug-case.ts";
+import type { Case, EmittedPayload } from "./debug-case.ts";
 import { writeNewFile } from "./new-file.ts";
 import { runnerOf } from "./new-skill.ts";
 import { type Exported, type RecordedTest, recordedTest } from "./scaffold/recorded-test.ts";
@@ -31,9 +33,15 @@ interface Written extends Pick<RecordedTest, "done" | "message" | "session"> {
 }
 
 /** Answers what was written where, and what to know of it. */
-export async function writeTest(one: Case, account: Account, { toTest, keepPayload = false, stubs }: DebugOptions): Promise<string> {
+export async function writeTest(
+  one: Case,
+  account: Account,
+  { toTest, keepPayload = false, stubs }: DebugOptions,
+  mayWrite: Outside["mayWrite"],
+): Promise<string> {
   const { plugin } = one;
-  const file = typeof toTest === "string" ? resolve(toTest) : join(plugin.folder, `${nameOf(account.eventId)}.test.ts`);
+  const ownExtension = extname(fileURLToPath(plugin.entry));
+  const file = typeof toTest === "string" ? resolve(toTest) : join(plugin.folder, `${nameOf(account.eventId)}.test${ownExtension}`);
   const written = writtenOf(one, keepPayload);
   const told = plugin.settings === undefined ? [] : ["The plugin has settings: give the test some, settings: provide(…)."];
   const notes = [...told, ...(await notesOf(one, account, written)), ...written.clean(account.refused).map((why) => `Not on record: ${why}`)];
@@ -49,6 +57,7 @@ export async function writeTest(one: Case, account: Account, { toTest, keepPaylo
   const text = recordedTest({
     ...written,
     runner: runnerOf(projectOf(dirname(file))),
+    isTyped: extname(file).endsWith("ts"),
     module: from(fileURLToPath(plugin.entry)),
     eventId: account.eventId,
     failure: account.now === undefined ? account.outcome : `${account.now.code}: ${written.clean(account.now.description)}`,
@@ -57,6 +66,7 @@ export async function writeTest(one: Case, account: Account, { toTest, keepPaylo
     stubsFile: stubs === undefined ? undefined : from(resolve(stubs)),
     notes,
   });
+  mayWrite(file);
   await writeNewFile("--to-test", file, async (handle) => handle.writeFile(text));
   return [`wrote ${file}`, ...notes].join("\n");
 }
@@ -73,7 +83,8 @@ function projectOf(folder: string): string {
   }
 }
 
-function writtenOf({ skill, run, surroundings, answers, session }: Case, keepsPayload: boolean): Written {
+function writtenOf(one: Case, keepsPayload: boolean): Written {
+  const { run, surroundings, answers, session } = one;
   const message = asSent(run.message);
   const routed = routeOfMessage(message, surroundings);
   const event = routed.ok ? decodeEvent({ ...routed, body: message.body, enqueuedAtMs: Date.now() }, surroundings.limits) : routed;
@@ -82,19 +93,51 @@ function writtenOf({ skill, run, surroundings, answers, session }: Case, keepsPa
       "HOLDFAST_NO_TEST",
       `--to-test: expected a message that a skill can be given, found ${event.invalid.reason}: ${event.invalid.description}`,
     );
-  const redaction = new Redaction(keepsPayload ? undefined : skill.payload);
+  const redaction = new Redaction();
   const clean = <Value>(value: Value): Value => (keepsPayload ? value : (redaction.elsewhere(value) as Value));
-  const payload = keepsPayload ? event.value.payload : redaction.payload(event.value.payload);
+  const marked = keepsPayload ? { payload: event.value.payload, answers } : markedOf(one, event.value, redaction);
+  const { eventId, eventType, version } = event.value;
   const results = resultsOf(run);
   return {
-    event: { ...event.value, payload },
+    event: { ...clean({ ...event.value, payload: marked.payload }), eventId, eventType, version },
     done: run.steps.map(({ name, kind, state }): DoneBefore => ({ name, kind, ...(state === "intent" ? { state } : { result: clean(results.get(name)) }) })),
-    answers: answers.map((answer) => ({ ...answer, came: clean(answer.came) })),
+    answers: marked.answers.map((answer) => ({ ...answer, came: clean(answer.came) })),
     message: clean(messageOfTest(event.value, message)),
     session: clean(session),
     clean,
     redacted: redaction.places,
   };
+}
+
+/** Redacts by all that says what is nobody's business: the skill's own schema, the contracts of its event and of those that it emits, and the schemas of its dependencies. */
+function markedOf(
+  { skill, run, answers, emitted, contracts }: Case,
+  { eventType, version, payload }: EventEnvelope,
+  redaction: Redaction,
+): Pick<Written, "answers"> & { readonly payload: unknown } {
+  for (const told of [...emitted, ...run.steps.flatMap(emittedBy)])
+    redaction.value(told.payload, [contracts?.schemaOf(told.eventType, told.version)], `the ${told.eventType} that it emits`);
+  return {
+    payload: redaction.value(payload, [skill.payload, contracts?.schemaOf(eventType, version)]),
+    answers: answers.map((answer) => {
+      const { name, schemas } = skill.uses.find((dependency) => dependency.name === answer.dependency) ?? {};
+      const place = `the answer of '${name}'`;
+      if (schemas?.response === undefined || "failure" in answer.came) return answer;
+      const { response } = answer.came;
+      if (schemas.of === "values") return { ...answer, came: { response: redaction.value(response, [schemas.response], place) } };
+      const { body, ...rest } = response as { readonly body?: unknown };
+      return { ...answer, came: { response: { ...rest, body: redaction.value(body, [schemas.response], place) } } };
+    }),
+  };
+}
+
+/** What a step has left to be published. */
+function emittedBy(step: StepRecord): readonly EmittedPayload[] {
+  const messages = step.state === "completed" ? (decodeStep(step)?.emitted ?? []) : [];
+  return messages.flatMap(({ body }) => {
+    const { eventType, version, payload } = JSON.parse(Buffer.from(body).toString("utf8")) as EventEnvelope;
+    return [{ eventType, version, payload }];
+  });
 }
 
 /** What the message says beside its event, for a skill that asks for it. */
@@ -116,7 +159,7 @@ async function notesOf(one: Case, account: Account, { event, done, answers, sess
     state === "intent" ? encodeIntent(name, kind) : encodeStep(name, kind, { result, emitted: [], quality: "full" }),
   );
   const again = { ...one, answers, session, run: { ...one.run, message: eventMessage(event), steps, payloadHash: undefined } };
-  const clean = accountOf(again, await rerun(again), []);
+  const clean = accountOf(again, await rerun(again), { refused: [], native: [] });
   const what = `Redacted: ${redacted.join(", ")}.`;
   const isSame = clean.outcome === account.outcome && clean.now?.code === account.now?.code && clean.now?.at === account.now?.at;
   if (isSame) return [what];

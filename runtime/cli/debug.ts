@@ -11,15 +11,16 @@ import { importModule } from "../skills/host/import-module.ts";
 import { SkillRegistry } from "../skills/host/registry.ts";
 import type { Skill } from "../skills/author/define-skill.ts";
 import { closeOutside } from "../testing/outside.ts";
-import { type RecordedRun, routeOfMessage } from "../testing/recorded-run.ts";
+import { routeOfMessage } from "../testing/recorded-run.ts";
 import { type Rerun, rerun, type RerunOptions } from "../testing/rerun.ts";
 import type { Stub } from "../testing/stub.ts";
 import { checkStubs } from "../testing/stubs-file.ts";
 import type { Surroundings } from "../testing/world/surroundings.ts";
-import type { Case } from "./debug-case.ts";
+import { type Case, type EmittedPayload, listening } from "./debug-case.ts";
 import { awaitDebugger, pausing } from "./debug-inspect.ts";
 import type { DebugOptions } from "./debug-options.ts";
 import { type Account, accountOf, describeAccount, plainAccount } from "./debug-report.ts";
+import { recordedRun } from "./debug-run.ts";
 import { type Found, findRecorded } from "./debug-source.ts";
 import { printJson } from "./dlq-letters.ts";
 import { writeNote, writeText } from "./output.ts";
@@ -29,18 +30,18 @@ import { readJsonArgument } from "./runs-change.ts";
 export async function debug(what: string, options: DebugOptions): Promise<boolean> {
   const found = await findRecorded(what, options);
   // Everything that was asked of broker and store is closed by now; from here on nothing leaves.
-  const outside = closeOutside();
+  const outside = closeOutside({ native: options.native });
   const one = await makeCase(found, options);
   const watch = options.inspectBrk ?? options.inspect;
   const letGo = watch === undefined ? undefined : await awaitDebugger(watch);
   const skill = options.inspectBrk === undefined ? one.skill : pausing(one.skill);
   const again = await rerun({ ...one, skill, isWatched: watch !== undefined });
-  const account = accountOf(one, again, outside.refused);
+  const account = accountOf(one, again, outside);
   if (options.json === true) printJson(plainAccount(account));
-  else writeText(describeAccount(account));
+  else writeText(describeAccount(account, options.native));
   if (options.toTest !== undefined) {
     const { writeTest } = await import("./debug-test.ts");
-    writeNote(await writeTest(one, account, options));
+    writeNote(await writeTest(one, account, options, (file) => outside.mayWrite(file)));
   }
   letGo?.();
   return isWhole(account, again);
@@ -65,15 +66,23 @@ async function makeCase(found: Found, options: DebugOptions): Promise<Case> {
     envelopes: config.envelopes,
     folder: plugin.folder,
   };
+  const emitted: EmittedPayload[] = [];
   const { settings, values } = (await composeSettings(plugins, whole)).get(plugin.name) ?? {};
-  const provided = { settings: new Map(settings === undefined ? [] : [[settings, values]]), resources: new Map(), flags: config.flags, contracts };
+  const provided = {
+    settings: new Map(settings === undefined ? [] : [[settings, values]]),
+    resources: new Map(),
+    flags: config.flags,
+    contracts: contracts && listening(contracts, emitted),
+  };
   return {
     found,
     plugin,
     skill,
     surroundings,
     provided,
-    run: runOf(found),
+    contracts,
+    emitted,
+    run: recordedRun(found),
     answers: found.answers,
     stubs: await readStubs(options.stubs),
     session: sessionOf(found, options),
@@ -95,11 +104,6 @@ function handlerOf(
     if (skill !== undefined) return { plugin, skill };
   }
   throw new ConfigurationError("expected a plugin with a skill in the configuration, found none");
-}
-
-function runOf({ message, view, failure }: Found): RecordedRun {
-  const { steps = [], payloadHash, pipelineHash, failures = 0 } = view ?? {};
-  return { message, steps, payloadHash, pipelineHash, failuresBefore: Math.max(0, (failure?.attempt || failures) - 1) };
 }
 
 function sessionOf({ loaded, sessionId }: Found, { sessionState }: DebugOptions): RerunOptions["session"] {

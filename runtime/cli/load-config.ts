@@ -82,7 +82,8 @@ function storeAssignment(file: unknown, assignments: readonly Assignment[]): rea
   return [{ path: ["store"], value: { kind: "sqlite", path: resolve(folder, "runs.sqlite") }, by: "HOLDFAST_DATA" }];
 }
 
-function assignmentsOf({ set = [], log }: ConfigFlags, schema: JsonSchema): readonly Assignment[] {
+/** What flags set. Throws `ConfigurationError`. */
+export function assignmentsOf({ set = [], log }: ConfigFlags, schema: JsonSchema = readConfigSchema()): readonly Assignment[] {
   const assignments = set.map((text): Assignment => {
     const sign = text.indexOf("=");
     if (sign < 1) throw new ConfigurationError(`--set: expected KEY=VALUE, such as threads=4, found '${text.slice(0, 100)}'`);

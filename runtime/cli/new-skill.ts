@@ -17,7 +17,8 @@ export function runnerOf(root: string): TestRunner {
   const file = join(root, "package.json");
   if (!existsSync(file)) return "node";
   const { dependencies, devDependencies } = JSON.parse(readFileSync(file, "utf8")) as Readonly<Record<string, Readonly<Record<string, string>> | undefined>>;
-  return dependencies?.["vitest"] === undefined && devDependencies?.["vitest"] === undefined ? "node" : "vitest";
+  const has = (name: string): boolean => dependencies?.[name] !== undefined || devDependencies?.[name] !== undefined;
+  return has("vitest") ? "vitest" : has("jest") ? "jest" : "node";
 }
 
 /** Throws `ConfigurationError` for names that will not do, and where something is in the way. */

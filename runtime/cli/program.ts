@@ -2,7 +2,7 @@
 import { Argument, Command, Option } from "commander";
 import { ConfigurationError, HoldfastError } from "../core/errors.ts";
 import { redact } from "../core/redact.ts";
-import { integer, required, several } from "./arguments.ts";
+import { helpHint, integer, required, several } from "./arguments.ts";
 import { type Mendable, carryOut } from "./carry-out.ts";
 import type { Shell } from "./completion.ts";
 import type { ConfigOptions } from "./config.ts";
@@ -31,7 +31,7 @@ const setHelp = "set a key of the configuration, before file and environment; ma
 const program = new Command("holdfast")
   .description("A worker runtime for Azure Service Bus: de-duplicated, bulkheaded, checkpointed, and settled without losing a message.")
   .version(ownVersion(), "-V, --version", "print the version")
-  .showHelpAfterError()
+  .showHelpAfterError(helpHint)
   .addHelpText(
     "afterAll",
     `\nexit codes: ${exitCodes.good} done; ${exitCodes.failed} it found or met something wrong; ${exitCodes.usage} wrong use or configuration; ${exitCodes.restart} a worker asks to be restarted; ${exitCodes.forced} ended by a second signal`,
@@ -127,7 +127,7 @@ program
       .description("make a skill with its test, and an event to try it with")
       .option("--event <type>", "type of the event that it handles, such as RefundRequested (required)")
       .option("--dependency <name>", "a service that it calls over HTTP")
-      .showHelpAfterError()
+      .showHelpAfterError(helpHint)
       .action(async (name: string, { event, dependency }: Partial<NewSkillOptions>, command: Command) => {
         const type = required(command, "--event <type>", event);
         (await import("./new-skill.ts")).newSkill(name, { event: type, dependency });

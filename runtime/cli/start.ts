@@ -3,7 +3,7 @@ import { flushCompileCache } from "node:module";
 import { letYoungGenerationGrow } from "../adapters/system/young-generation.ts";
 import { collectGarbage } from "../adapters/threads/collect-garbage.ts";
 import { endProcess } from "../adapters/threads/end-process.ts";
-import type { ComposedWorker } from "../compose/worker.ts";
+import type { ComposedWorker, Hosting } from "../compose/worker.ts";
 import { hostWorker } from "../embed/hosted-worker.ts";
 import type { Worker } from "../pipeline/lifecycle.ts";
 import type { WorkerView } from "../pipeline/worker-view.ts";
@@ -27,11 +27,12 @@ export interface StartOptions extends ConfigFlags {
   readonly config?: string;
 }
 
-export async function start(options: StartOptions): Promise<void> {
+/** `hosting`: what a parent that tries code out has it do otherwise. */
+export async function start(options: StartOptions, hosting: Pick<Hosting, "isHasty"> = {}): Promise<void> {
   // Nothing of the worker's own is written but its log; what its configuration and its plugins print from here on becomes lines of it.
   holdForeignOutput();
   const { config, directory } = await loadConfig(options.config, options);
-  const hosted = await hostWorker(config, directory);
+  const hosted = await hostWorker(config, directory, hosting);
   const { worker, logger } = hosted.composed;
   showForeignOutput(({ level, text, fields }) => logger[level](fields, text));
   await hosted.prepare();

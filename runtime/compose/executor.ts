@@ -16,7 +16,7 @@ export function limitsOf(config: Config): DecodeLimits {
 export function composeExecutor(
   config: Config,
   skills: ComposedSkills,
-  { threads, ...reports }: Pick<ThreadsExecutorOptions, "log" | "logLevel" | "slow" | "traces"> & { readonly threads: number },
+  { threads, ...reports }: Pick<ThreadsExecutorOptions, "log" | "logLevel" | "slow" | "traces" | "rehearses"> & { readonly threads: number },
 ): {
   readonly executor: ThreadsExecutor;
   readonly flags: Flags;

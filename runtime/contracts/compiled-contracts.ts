@@ -95,6 +95,11 @@ export class CompiledContracts implements EventContracts, UpcastTable {
     if (!checked.ok) throw new ConfigurationError(checked.invalid.description);
   }
 
+  /** Undefined where there is no contract of this version. */
+  schemaOf(eventType: string, version: string): PayloadSchema<unknown> | undefined {
+    return this.#types.get(eventType)?.versions.get(version)?.schema;
+  }
+
   /** Checks a payload that is kept as an example: what is wrong with it, or undefined. */
   describeFault(eventType: string, version: string, payload: unknown): string | undefined {
     const contract = this.#types.get(eventType)?.versions.get(version);

@@ -67,8 +67,16 @@ export function isEventId(value: unknown): value is string {
   return typeof value === "string" && eventIdPattern.test(value);
 }
 
+/** The type and the version that were found to be ones last: most messages have the same again. */
+let lastEventType = "";
+let lastVersion = "";
+
 export function isEventType(value: unknown): value is string {
-  return typeof value === "string" && eventTypePattern.test(value);
+  if (typeof value !== "string") return false;
+  if (value === lastEventType && value !== "") return true;
+  if (!eventTypePattern.test(value)) return false;
+  lastEventType = value;
+  return true;
 }
 
 /** What most texts of an envelope are. */
@@ -79,5 +87,9 @@ export function isEnvelopeText(value: unknown): value is string {
 }
 
 export function isVersion(value: unknown): value is string {
-  return typeof value === "string" && versionPattern.test(value);
+  if (typeof value !== "string") return false;
+  if (value === lastVersion && value !== "") return true;
+  if (!versionPattern.test(value)) return false;
+  lastVersion = value;
+  return true;
 }

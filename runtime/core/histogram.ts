@@ -55,9 +55,10 @@ export class Histogram {
   /** Its maximum, then bucket and count of each bucket that is not empty, for another of the same bounds to add. */
   toNumbers(): readonly number[] {
     const numbers = [this.#max];
-    this.#counts.forEach((count, bucket) => {
+    for (let bucket = 0; bucket < this.#counts.length; bucket += 1) {
+      const count = this.#counts[bucket] ?? 0;
       if (count > 0) numbers.push(bucket, count);
-    });
+    }
     return numbers;
   }
 

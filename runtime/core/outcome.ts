@@ -4,7 +4,7 @@ import type { OutgoingMessage } from "./delivery.ts";
 import type { Invalid } from "./event-envelope.ts";
 import { type FailureClass, failureClassOf } from "./failure-class.ts";
 import type { Usage } from "./limits.ts";
-import type { StepQuality } from "./run.ts";
+import type { StepQuality, StepRecord } from "./run.ts";
 
 /** A failure as a plain record: an Error's class and fields do not survive the way across a thread. */
 export interface FailureRecord {
@@ -37,8 +37,13 @@ export function causeOf(kind: DeathClass, { code, message, step, at }: FailureRe
 
 /** What a thread says of one run. `thread-lost` and `not-started` are said by the executor on behalf of a thread that died or never came. */
 export type RunAnswer =
-  /** `sessionState`: what it leaves its session, null for none; undefined when it leaves that as it was. */
-  | { readonly kind: "completed"; readonly outbox: readonly OutgoingMessage[]; readonly sessionState?: Uint8Array | null | undefined }
+  /** `sessionState`: what it leaves its session, null for none; undefined when it leaves that as it was. `steps`: those that are to be recorded with its end. */
+  | {
+      readonly kind: "completed";
+      readonly outbox: readonly OutgoingMessage[];
+      readonly sessionState?: Uint8Array | null | undefined;
+      readonly steps?: readonly StepRecord[] | undefined;
+    }
   | { readonly kind: "invalid"; readonly invalid: Invalid }
   /** The skill threw, or a call failed. `retryable` as the error said; undefined when it did not say. */
   | { readonly kind: "failed"; readonly failure: FailureRecord; readonly retryable: boolean | undefined }
@@ -103,7 +108,12 @@ export type CallResult = "succeeded" | "slow" | "failed";
 
 /** The one word on how a run ended, made by `classify`; `decide` turns it into a settlement. */
 export type Outcome =
-  | { readonly kind: "succeeded"; readonly outbox: readonly OutgoingMessage[]; readonly sessionState?: Uint8Array | null | undefined }
+  | {
+      readonly kind: "succeeded";
+      readonly outbox: readonly OutgoingMessage[];
+      readonly sessionState?: Uint8Array | null | undefined;
+      readonly steps?: readonly StepRecord[] | undefined;
+    }
   | { readonly kind: "invalid"; readonly invalid: Invalid }
   /** It is tried again; `class` says what kind of trouble it was. */
   | { readonly kind: "transient"; readonly class: FailureClass; readonly failure: FailureRecord }

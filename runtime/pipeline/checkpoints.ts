@@ -1,4 +1,4 @@
-/** Writes the steps of runs to the store, in group commits; a run goes on only once its step is durable. */
+/** Writes the steps of runs to the store, in group commits; a run hears when its step is durable. */
 import type { Clock } from "../core/clock.ts";
 import { compensationEnded } from "../core/compensation.ts";
 import { messageOf } from "../core/errors.ts";

@@ -327,7 +327,7 @@ export class Executions {
   }
 
   #settle(work: Work, outcome: Outcome): void {
-    if (outcome.kind === "succeeded") this.#settlerOf(work).succeed(work, outcome.outbox, outcome.sessionState);
+    if (outcome.kind === "succeeded") this.#settlerOf(work).succeed(work, outcome);
     else this.#settleFailed(work, outcome);
   }
 

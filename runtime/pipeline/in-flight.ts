@@ -1,11 +1,12 @@
 /** Everything the worker holds: by run, and by event, so that a second delivery of an event finds the first. */
+import { ChurningTable } from "../core/churning.ts";
 import type { SkillPolicy } from "../core/skill.ts";
 import type { Work } from "./work.ts";
 
 export class InFlight {
-  readonly #byRun = new Map<number, Work>();
+  readonly #byRun = ChurningTable.byNumber<Work>();
   /** By source, the delivery that owns its event here; others follow it. */
-  readonly #byEvent: Map<string, Work>[] = [];
+  readonly #byEvent: ChurningTable<string, Work>[] = [];
   #whenEmpty: (() => void)[] = [];
   #undecided = 0;
   /** Of those, how many use each dependency, by its number; and of how many it is not known which they use. */
@@ -72,7 +73,7 @@ export class InFlight {
 
   /** Makes the work the owner of its event here, or returns the one that is. */
   ownerOf(work: Work): Work | undefined {
-    const events = (this.#byEvent[work.source.number] ??= new Map());
+    const events = (this.#byEvent[work.source.number] ??= ChurningTable.byText<Work>());
     const owner = events.get(work.eventId);
     if (owner === undefined) events.set(work.eventId, work);
     return owner;
@@ -89,8 +90,8 @@ export class InFlight {
     for (const action of actions) action();
   }
 
-  /** In the order of arrival; works may be removed meanwhile. */
-  works(): MapIterator<Work> {
+  /** In the order of arrival, or of being numbered again; works may be removed meanwhile. */
+  works(): Iterable<Work> {
     return this.#byRun.values();
   }
 

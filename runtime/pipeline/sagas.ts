@@ -55,6 +55,7 @@ export class Sagas {
   takes(work: Work, { state, reason, description, cause }: Extract<Settlement, { kind: "dead-letter" }>): boolean {
     if (work.skill?.critical !== true || work.epoch === 0 || work.verdict !== undefined || state !== "dead" || work.steps.length === 0) return false;
     work.hasFailed = true;
+    work.failedCalls = work.calls;
     const failed: Failed = { work, verdict: { reason, description, cause, failures: work.attempts, losses: work.losses + work.lossesHere } };
     const kept = this.#options.handOver.keep(work);
     if (kept === undefined) this.#verdicts.add(failed);

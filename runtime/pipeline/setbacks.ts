@@ -39,7 +39,7 @@ export function waitsFor(settlement: Extract<Settlement, { kind: "postpone" | "r
   return settlement.dependency === undefined ? settlement.why : `${settlement.why} ${settlement.dependency}`;
 }
 
-function setbackOf({ attempt, waitedMs, waitedFor, renewals, calls }: Work, settlement: Failure, worker: string): string {
+function setbackOf({ attempt, waitedMs, waitedFor, renewals, calls, failedCalls = calls }: Work, settlement: Failure, worker: string): string {
   const { kind, why, description, delayMs } = told(settlement);
   return encodeSetback({
     kind,
@@ -52,7 +52,7 @@ function setbackOf({ attempt, waitedMs, waitedFor, renewals, calls }: Work, sett
     waitedFor: waitedMs > 0 ? waitedFor : "",
     renewals,
     calls: calls.slice(0, callsMax).map(({ dependency, result }) => `${dependency} ${result}`),
-    ...(kind === "given-up" ? answersOf(calls) : {}),
+    ...(kind === "given-up" ? answersOf(failedCalls) : {}),
   });
 }
 

@@ -17,6 +17,7 @@ import { type LeftState, decodeLeftState, decodeOutbox, encodeOutbox } from "../
 import { deadSessionHeader, headersOfDeath } from "../core/death.ts";
 import { isProbe } from "../core/probe.ts";
 import { redact } from "../core/redact.ts";
+import type { Outcome } from "../core/outcome.ts";
 import type { Settlement } from "../core/settlement.ts";
 import { postponeDelayMs } from "../policy/backoff.ts";
 import type { BrokerClock } from "../policy/broker-clock.ts";
@@ -159,13 +160,18 @@ export class Settler {
     this.#secret = secret;
   }
 
-  /** The run succeeded under its claim. `sessionState`: what it leaves its session; undefined when that is what it found. */
-  succeed(work: Work, emitted: readonly OutgoingMessage[], sessionState?: Uint8Array | null): void {
-    const outbox = emitted.map((message) => ({ ...message, messageId: unguessableId(this.#secret, message.messageId, "emitted") }));
+  /** The run succeeded under its claim. */
+  succeed(work: Work, { outbox: emitted, sessionState, steps }: Omit<Extract<Outcome, { kind: "succeeded" }>, "kind">): void {
+    const outbox = emitted.length === 0 ? emitted : this.#named(emitted);
     const left = sessionState === undefined || work.turn === undefined ? undefined : { state: sessionState, sequenceNumber: work.delivery.sequenceNumber };
-    const item = { work, outbox, left, write: { eventId: work.eventId, epoch: work.epoch, outbox: work.holdsOutbox(encodeOutbox(outbox, left)) } };
+    const write = { eventId: work.eventId, epoch: work.epoch, outbox: work.holdsOutbox(encodeOutbox(outbox, left)), steps };
+    if (steps !== undefined) work.holdsSteps(steps);
     work.stage = "recording";
-    this.#finishes.add(item);
+    this.#finishes.add({ work, outbox, left, write });
+  }
+
+  #named(emitted: readonly OutgoingMessage[]): readonly OutgoingMessage[] {
+    return emitted.map((message) => ({ ...message, messageId: unguessableId(this.#secret, message.messageId, "emitted") }));
   }
 
   /** The run had been done before: publish what is left, then complete. */

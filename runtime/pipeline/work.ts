@@ -134,6 +134,8 @@ export class Work {
   renewals = 0;
   /** How the calls of its last execution went. */
   calls: readonly CallReport[] = noCalls;
+  /** The same of the execution that its verdict is about; undefined where it has none, or another worker had it then. */
+  failedCalls: readonly CallReport[] | undefined;
   lockLost = false;
   /** It was called off while it was here: nothing of it begins any more. */
   isCancelled = false;
@@ -272,6 +274,11 @@ export class Work {
   holdsOutbox(outbox: Uint8Array): Uint8Array {
     this.holdsMore(outbox.byteLength * copiesOfOutbox);
     return outbox;
+  }
+
+  /** Steps that are recorded with its end. */
+  holdsSteps(steps: readonly StepRecord[]): void {
+    this.holdsMore(bytesOf(steps));
   }
 
   /** Its claim tells of the steps of earlier executions. */

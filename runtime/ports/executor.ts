@@ -61,7 +61,7 @@ export interface RunResult {
   readonly trace?: RunTrace | undefined;
 }
 
-/** A step that must be durable before the run goes on. */
+/** A step that is to be recorded; unless its repeat is harmless, the run goes on only once it is. */
 export interface StepRequest {
   readonly runId: number;
   /** Names this request in its acknowledgement. */

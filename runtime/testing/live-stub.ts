@@ -4,7 +4,8 @@ import type { CallInfo, Dependency, RequestFunction } from "../skills/author/def
 import type { Plugin } from "../skills/author/define-plugin.ts";
 import { PermanentError } from "../skills/author/errors.ts";
 import { asHttp, shortened } from "./stand-in.ts";
-import { Fault, type HttpAnswer, InTurn, Late, type Stub } from "./stub.ts";
+import { AnswerChoice } from "./choose-answer.ts";
+import { Fault, type HttpAnswer, Late, type Stub } from "./stub.ts";
 
 /** Answers that are known again under their keys. */
 const keptMax = 1_000;
@@ -31,9 +32,10 @@ async function fail(dependency: string, { what }: Fault, info: CallInfo): Promis
 }
 
 /** What the stub makes of one call; `number` counts the calls that it was asked, from 1. */
-async function answerOf({ answer }: Stub, request: unknown, info: CallInfo, number: number): Promise<unknown> {
-  // Whoever tries by hand goes on after the last answer: with the first one again.
-  let one: unknown = answer instanceof InTurn ? answer.answers[(number - 1) % answer.answers.length] : answer;
+async function answerOf({ dependency, answer }: Stub, choice: AnswerChoice, request: unknown, info: CallInfo, number: number): Promise<unknown> {
+  const chosen = choice.choose(answer, info);
+  if (!chosen.found) throw new PermanentError(`${dependency.name}: ${chosen.why}; ${chosen.remedy}`, { code: "NO_STUB" });
+  let one = chosen.answer;
   if (typeof one === "function") {
     const { idempotencyKey, step, attempt } = info;
     one = await (one as (call: unknown) => unknown)({ request, idempotencyKey, step, attempt, number });
@@ -49,6 +51,8 @@ async function answerOf({ answer }: Stub, request: unknown, info: CallInfo, numb
 function requestOf(dependency: Dependency, stub: Stub | undefined): RequestFunction<never, unknown> {
   const { name } = dependency;
   const kept = new Map<string, unknown>();
+  // Whoever tries by hand goes on after the last answer: with the first one again.
+  const choice = new AnswerChoice(true);
   let asked = 0;
   return async (request: unknown, info) => {
     if (stub === undefined)
@@ -58,7 +62,7 @@ function requestOf(dependency: Dependency, stub: Stub | undefined): RequestFunct
     const key = info.idempotencyKey;
     if (kept.has(key)) return kept.get(key);
     asked += 1;
-    const given = await answerOf(stub, request, info, asked);
+    const given = await answerOf(stub, choice, request, info, asked);
     if (given instanceof Fault) return fail(name, given, info);
     const response = dependency.request === undefined ? asHttp(name, given as HttpAnswer, () => undefined, Date.now()) : given;
     const [oldest] = kept.keys();

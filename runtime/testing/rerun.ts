@@ -5,13 +5,14 @@ import { deathHeaders } from "../core/death.ts";
 import type { OutgoingMessage } from "../core/delivery.ts";
 import type { Skill } from "../skills/author/define-skill.ts";
 import { type CallAnswer, errorOfCall } from "../skills/host/call-answers.ts";
+import { placeOfCall } from "../skills/host/run-identity.ts";
 import { decodeStep } from "../skills/host/step-codec.ts";
 import { type RecordedRun, routeOfMessage } from "./recorded-run.ts";
 import type { Provided } from "./provide.ts";
 import { type CaseReport, runSkillCase, type TestSession } from "./skill-case.ts";
 import { shortened, UnexpectedCall } from "./stand-in.ts";
-import type { OneAnswer, Stub, StubCall } from "./stub.ts";
-import { InTurn } from "./stub.ts";
+import { AnswerChoice } from "./choose-answer.ts";
+import type { Stub, StubCall } from "./stub.ts";
 import type { Surroundings } from "./world/surroundings.ts";
 
 export interface RerunOptions {
@@ -41,54 +42,33 @@ export function asSent(message: OutgoingMessage): OutgoingMessage {
   return { ...rest, headers: Object.fromEntries(Object.entries(message.headers).filter(([name]) => !deathHeaders.has(name) && !ownHeader.test(name))) };
 }
 
-/** The place of a call among those of its dependency in its step: a retry has the key of its first try. */
-class CallNumbers {
-  readonly #keys = new Map<string, string[]>();
-
-  of(dependency: string, { step, idempotencyKey }: Pick<StubCall<unknown>, "step" | "idempotencyKey">): number {
-    const place = JSON.stringify([dependency, step]);
-    const keys = this.#keys.get(place) ?? [];
-    this.#keys.set(place, keys);
-    const known = keys.indexOf(idempotencyKey);
-    return known >= 0 ? known + 1 : keys.push(idempotencyKey);
-  }
-}
-
 /** Stands in for every dependency of the skill. */
 function standIns({ skill, answers, stubs }: RerunOptions): readonly Stub[] {
-  const numbers = new CallNumbers();
-  const turns = new Map<Stub, number>();
-  const nextOf = (stub: Stub, turn: InTurn<unknown, unknown>): OneAnswer<unknown, unknown> => {
-    const number = turns.get(stub) ?? 0;
-    turns.set(stub, number + 1);
-    if (number >= turn.answers.length)
-      throw new UnexpectedCall(`the stub of '${stub.dependency.name}' has ${turn.answers.length} answers, one more is asked for`);
-    return turn.answers[number];
-  };
+  const choice = new AnswerChoice();
   return skill.uses.map((dependency) => ({
     dependency,
     isRead: false,
     answer: (call: StubCall<unknown>): unknown => {
       const { name } = dependency;
-      const number = numbers.of(name, call);
-      const recorded = answers.find((one) => one.dependency === name && one.step === call.step && one.number === number)?.came;
+      const place = placeOfCall(call.idempotencyKey);
+      const recorded = answers.find((one) => one.dependency === name && one.step === call.step && one.place === place)?.came;
       if (recorded !== undefined) {
         if ("failure" in recorded) throw errorOfCall({ dependency: name, failure: recorded.failure });
         return recorded.response;
       }
       const stub = stubs.find((one) => one.dependency.name === name);
-      if (stub === undefined) throw refusal(name, number, call);
-      const answer = stub.answer instanceof InTurn ? nextOf(stub, stub.answer) : stub.answer;
-      return typeof answer === "function" ? (answer as (call: StubCall<unknown>) => unknown)(call) : answer;
+      if (stub === undefined) throw refusal(name, call);
+      const chosen = choice.choose(stub.answer, call);
+      if (!chosen.found) throw new UnexpectedCall(`the stub of '${name}': ${chosen.why}; ${chosen.remedy}`);
+      return typeof chosen.answer === "function" ? (chosen.answer as (call: StubCall<unknown>) => unknown)(call) : chosen.answer;
     },
   }));
 }
 
-function refusal(dependency: string, number: number, { step, request }: StubCall<unknown>): UnexpectedCall {
+function refusal(dependency: string, { step, request, idempotencyKey }: StubCall<unknown>): UnexpectedCall {
   const where = step === undefined ? "outside of steps" : `in step '${step}'`;
-  const which = number === 1 ? "" : ` (number ${number})`;
   return new UnexpectedCall(
-    `the call of '${dependency}'${which} ${where} was refused before it left: there is no record of its answer; it asks ${shortened(request)}; answer it with --stubs FILE`,
+    `the call of '${dependency}' ${where} was refused before it left: there is no record of its answer; it asks ${shortened(request)} under the idempotency key ${idempotencyKey}; answer it with --stubs FILE`,
   );
 }
 

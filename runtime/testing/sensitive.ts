@@ -65,6 +65,12 @@ function schemasOfItem(parts: readonly Schema[], index: number): readonly unknow
   });
 }
 
+/** Of one value, with the schema that their references are of. */
+interface SchemasOf {
+  readonly root: Schema;
+  readonly schemas: readonly unknown[];
+}
+
 /** What was redacted, and how. */
 export class Redaction {
   /** Where, such as `card.number`. */
@@ -75,16 +81,15 @@ export class Redaction {
   readonly #numbers = new Map<string, number | bigint>();
   /** The longest first: of two that begin alike, the shorter would leave the rest of the longer. Made when it is first needed. */
   #longestFirst: readonly (readonly [RegExp | string, string])[] | undefined;
-  readonly #root: Schema;
 
-  constructor(schema: PayloadSchema<unknown> | undefined) {
-    const known = jsonSchemaOf(schema);
-    // Of one that does not say what it marks, everything counts as marked.
-    this.#root = known === "unreadable" ? { "x-sensitive": true } : (known ?? {});
-  }
-
-  payload(value: unknown): unknown {
-    return this.#part(value, [this.#root], "", false);
+  /** What one of the schemas marks, and what is called as secrets are; also without a schema. `place`: what places begin with; default nothing, as of a payload. */
+  value(value: unknown, schemas: readonly (PayloadSchema<unknown> | undefined)[], place = ""): unknown {
+    return schemas.reduce((given, schema) => {
+      const known = jsonSchemaOf(schema);
+      // Of one that does not say what it marks, everything counts as marked.
+      const root = known === "unreadable" ? { "x-sensitive": true } : (known ?? {});
+      return this.#part(given, { root, schemas: [root] }, place, false);
+    }, value);
   }
 
   /** What a service answered, a step has left, or a message says: what the payload held is redacted there as well. */
@@ -100,7 +105,7 @@ export class Redaction {
   }
 
   #fieldElsewhere(name: unknown, field: unknown): unknown {
-    if (typeof name === "string" && isSecretName(name)) return this.#part(field, [], name, true);
+    if (typeof name === "string" && isSecretName(name)) return this.#part(field, { root: {}, schemas: [] }, name, true);
     // Of an answer over HTTP: what comes of it hangs on it, and it says nothing of anybody.
     return name === "status" && typeof field === "number" ? field : this.elsewhere(field);
   }
@@ -120,14 +125,15 @@ export class Redaction {
     return redact(clean);
   }
 
-  #part(value: unknown, schemas: readonly unknown[], place: string, isWithin: boolean): unknown {
-    const parts = schemas.flatMap((schema) => partsOf(schema, this.#root));
+  #part(value: unknown, { root, schemas }: SchemasOf, place: string, isWithin: boolean): unknown {
+    const parts = schemas.flatMap((schema) => partsOf(schema, root));
+    const within = (inner: readonly unknown[]): SchemasOf => ({ root, schemas: inner });
     const isSensitive = isWithin || parts.some(isMarked);
-    if (Array.isArray(value)) return value.map((item, index) => this.#part(item, schemasOfItem(parts, index), `${place}[${index}]`, isSensitive));
+    if (Array.isArray(value)) return value.map((item, index) => this.#part(item, within(schemasOfItem(parts, index)), `${place}[${index}]`, isSensitive));
     if (isPlain(value)) {
       const entries = Object.entries(value).map(([name, field]) => {
         const inner = place === "" ? name : `${place}.${name}`;
-        return [name, this.#part(field, schemasOfField(parts, name), inner, isSensitive || isSecretName(name))] as const;
+        return [name, this.#part(field, within(schemasOfField(parts, name)), inner, isSensitive || isSecretName(name))] as const;
       });
       return Object.fromEntries(entries);
     }
@@ -138,7 +144,7 @@ export class Redaction {
 
   #leaf(value: unknown, place: string): unknown {
     const instead = sameShape(value);
-    if (instead !== value) this.places.push(place);
+    if (instead !== value && !this.places.includes(place)) this.places.push(place);
     this.#remember(value, instead);
     return instead;
   }

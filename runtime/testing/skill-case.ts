@@ -11,7 +11,7 @@ import type { RunView, StepKind, StepQuality, StepRecord } from "../core/run.ts"
 import type { Skill } from "../skills/author/define-skill.ts";
 import type { SkillLogLine } from "../skills/host/run-log.ts";
 import { decodeStep, encodeIntent, encodeStep } from "../skills/host/step-codec.ts";
-import { type RecordedRun, restore } from "./recorded-run.ts";
+import { asOnRecord, type RecordedRun, restore } from "./recorded-run.ts";
 import { type MadeCall, type PlannedFault, StandIns } from "./stand-in.ts";
 import type { Provided } from "./provide.ts";
 import type { Stub } from "./stub.ts";
@@ -286,7 +286,7 @@ class SkillCase {
 
   #startWorker(): void {
     this.#processes += 1;
-    const { skill, successor = skill, stubs, provided, surroundings } = this.#options;
+    const { skill, successor = skill, stubs, provided, surroundings, recorded } = this.#options;
     const isFirst = this.#current === undefined;
     const process = new SkillProcess({
       world: this.#clock,
@@ -301,6 +301,9 @@ class SkillCase {
         return { skills: [within], dependencies: within.uses.length > 0 ? within.uses : stubs.map(({ dependency }) => dependency) };
       },
       ...(surroundings === undefined ? {} : { surroundings }),
+      ...(recorded === undefined
+        ? {}
+        : { distortStore: (store) => asOnRecord(store, recorded), consumer: recorded.identity?.consumer, isUndone: false, realDates: true }),
       telemetry: { settled: () => undefined, emit: (event) => this.#hear(event) },
       log: (line) => this.#logs.push(line),
       killed: (killed) => {

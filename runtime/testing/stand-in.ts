@@ -7,7 +7,8 @@ import { show } from "../skills/author/check-options.ts";
 import type { Skill } from "../skills/author/define-skill.ts";
 import { placeOf } from "../skills/host/code-place.ts";
 import { refusal } from "../skills/host/http-refusal.ts";
-import { Fault, type HttpAnswer, InTurn, Late, type Stub } from "./stub.ts";
+import { AnswerChoice } from "./choose-answer.ts";
+import { Fault, type HttpAnswer, Late, type Stub } from "./stub.ts";
 import type { HostExecutor } from "./world/host-executor.ts";
 import type { Caller, IoPoints } from "./world/io-points.ts";
 import type { SimClock } from "./world/sim-clock.ts";
@@ -105,6 +106,7 @@ export class StandIns {
   readonly #planned: PlannedFault | undefined;
   /** What was carried out, by dependency and key. */
   readonly #kept = new Map<string, Kept>();
+  readonly #choice = new AnswerChoice();
   /** How often a stub was asked, by dependency. */
   readonly #numbers = new Map<string, number>();
 
@@ -203,13 +205,9 @@ export class StandIns {
     const answer = this.#stubs.get(name)?.answer;
     if (answer === undefined)
       return this.#unexpected(`expected no call of '${name}', the skill made one`, request, info, `give dependencies a stub(${name}, …)`);
-    let one: unknown = answer;
-    if (answer instanceof InTurn) {
-      if (number > answer.answers.length)
-        return this.#unexpected(`expected ${answer.answers.length} calls of '${name}', the skill made one more`, request, info, "give inTurn an answer for it");
-      one = answer.answers[number - 1];
-    }
-    one = await this.#inTime(one);
+    const chosen = this.#choice.choose(answer, info);
+    if (!chosen.found) return this.#unexpected(`'${name}': ${chosen.why}`, request, info, chosen.remedy);
+    const one = await this.#inTime(chosen.answer);
     if (typeof one !== "function") return one;
     const { idempotencyKey, step, attempt } = info;
     const answering = one as (call: unknown) => unknown;

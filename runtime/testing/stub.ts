@@ -1,6 +1,6 @@
 /** What a dependency answers in a test: a value, what a function makes of the call, one after the other, a fault, late. */
 import { ConfigurationError } from "../core/errors.ts";
-import { type Dependency, type HttpRequest, type HttpResponse, isDependency } from "../skills/author/define-dependency.ts";
+import { type Dependency, type HttpResponse, isDependency } from "../skills/author/define-dependency.ts";
 import { show } from "../skills/author/check-options.ts";
 
 /** One try of a call, as a stub sees it. */
@@ -77,6 +77,34 @@ export class Late<Request, Response> {
   }
 }
 
+/** Which call an answer is for, by its step. */
+export interface CallOfStep {
+  /** Undefined for a call outside of steps. */
+  readonly step?: string | undefined;
+  /** From 1 among the calls of this dependency there; default 1. A call that is tried again is the same call. */
+  readonly number?: number | undefined;
+  /** In the step's `query`, not in its effect. */
+  readonly query?: boolean | undefined;
+  /** In the step's fallback of this name. */
+  readonly fallback?: string | undefined;
+}
+
+/** An answer to one call. */
+export interface CallAnswered<Request, Response> extends CallOfStep {
+  readonly answer: OneAnswer<Request, Response>;
+}
+
+/** Answers by call. Made by `byCall`. */
+export class ByCall<Request, Response> {
+  readonly calls: readonly CallAnswered<Request, Response>[];
+  readonly others: Stub | undefined;
+
+  constructor(calls: readonly CallAnswered<Request, Response>[], others: Stub | undefined) {
+    this.calls = calls;
+    this.others = others;
+  }
+}
+
 /** What a stub answers to a call: a value, a fault, either of them later, or what a function makes of the call. */
 export type OneAnswer<Request, Response> =
   | Response
@@ -84,12 +112,20 @@ export type OneAnswer<Request, Response> =
   | Late<Request, Response>
   | ((call: StubCall<Request>) => Response | Fault | Promise<Response | Fault>);
 
-/** What a stub answers: the same each time, or one after the other. */
-export type Answer<Request, Response> = OneAnswer<Request, Response> | InTurn<Request, Response>;
+/** What a stub answers: the same each time, one after the other, or by call. */
+export type Answer<Request, Response> = OneAnswer<Request, Response> | InTurn<Request, Response> | ByCall<Request, Response>;
 
 /** Answers what it is asked first with the first answer, and so on; one more question than answers fails the test. */
 export function inTurn<Request, Response>(...answers: readonly OneAnswer<Request, Response>[]): InTurn<Request, Response> {
   return new InTurn(answers);
+}
+
+/**
+ * Answers each call by its step, however often it is tried: `byCall([{ step: "charge", answer: { body } }, { step: "charge", number: 2, answer: fault.status(503) }])`. What is not
+ * among them `others` answers, a stub of the same dependency; without one such a call fails the test.
+ */
+export function byCall<Request, Response>(calls: readonly CallAnswered<Request, Response>[], others?: Stub): ByCall<Request, Response> {
+  return new ByCall(calls, others);
 }
 
 /** Answers after so many milliseconds of simulated time. */
@@ -103,6 +139,8 @@ export interface Stub {
   readonly answer: Answer<unknown, unknown>;
   /** A call of it changes nothing, so that one outside of a step may be made again. */
   readonly isRead: boolean;
+  /** A call of it may fail for good without anything telling of it. */
+  readonly mayFail?: boolean;
 }
 
 /** What `stub` takes beside the answer. */
@@ -112,19 +150,27 @@ export interface StubOptions {
    * dependency are taken for reads in any case.
    */
   readonly reads?: boolean;
+  /** Calls of it may fail for good and nothing needs to tell of it, as with what is told to a log: `everyWay` lets runs end then as if they had not. Default false. */
+  readonly mayFail?: boolean;
 }
+
+/** What a stub is to answer: what the schema of answers takes, where the dependency has one; of one over HTTP as little of it as the test cares for. */
+export type StubAnswer<Response, Answered> = ([unknown] extends [Answered] ? Response : Answered) extends infer Said
+  ? [Said] extends [HttpResponse<infer Body>]
+    ? HttpAnswer<Body>
+    : Said
+  : never;
 
 /**
  * Stands in for a dependency in a test. It honours idempotency keys as a real one should: what was carried out once under a key is
  * answered again for the same request, and not done again. Throws `ConfigurationError` when `dependency` is none.
  */
-export function stub<RequestBody, ResponseBody>(
-  dependency: Dependency<HttpRequest<RequestBody>, HttpResponse<ResponseBody>>,
-  answer: Answer<HttpRequest<RequestBody>, HttpAnswer<NoInfer<ResponseBody>>>,
+export function stub<Request, Response, Answered>(
+  dependency: Dependency<Request, Response, Answered>,
+  answer: Answer<NoInfer<Request>, StubAnswer<NoInfer<Response>, NoInfer<Answered>>>,
   options?: StubOptions,
 ): Stub;
-export function stub<Request, Response>(dependency: Dependency<Request, Response>, answer: Answer<Request, Response>, options?: StubOptions): Stub;
-export function stub(dependency: unknown, answer: unknown, { reads = false }: StubOptions = {}): Stub {
+export function stub(dependency: unknown, answer: unknown, { reads = false, mayFail = false }: StubOptions = {}): Stub {
   if (!isDependency(dependency)) throw new ConfigurationError(`stub: expected a dependency made by defineDependency, got ${show(dependency)}`);
-  return { dependency, answer, isRead: reads };
+  return { dependency, answer, isRead: reads, mayFail };
 }

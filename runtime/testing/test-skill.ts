@@ -44,7 +44,7 @@ export interface TestSkillOptions {
 }
 
 /** What `testSkill.everyWay` takes beside the skill. */
-export interface EveryWayOptions extends TestSkillOptions, Partial<Tolerance> {
+export interface EveryWayOptions extends TestSkillOptions, Partial<Omit<Tolerance, "mayFail">> {
   /** The skill as it will be: each crash is also resumed by it, as when a new version is rolled out. */
   readonly successor?: Skill;
   /** Only the ways whose description holds this text, to repeat one that failed. */
@@ -74,14 +74,17 @@ export class EveryWayError extends Error {
   readonly way: string;
   readonly differences: readonly string[];
 
-  constructor(skill: string, rows: readonly WaysRow[], way: string, found: readonly string[], seed: number) {
-    super(
-      `${skill}: expected the same end in every way, found another when ${way}:\n${found.map((one) => `  ${one}`).join("\n")}\n\n${table(rows)}\n\nrepeat it with everyWay(…, { only: ${JSON.stringify(way)}, seed: ${seed} })`,
-    );
+  constructor(message: string, rows: readonly WaysRow[], way: string, found: readonly string[]) {
+    super(message);
     this.rows = rows;
     this.way = way;
     this.differences = found;
   }
+}
+
+function describe(skill: string, rows: readonly WaysRow[], way: string, found: readonly string[], seed: number): string {
+  const differences = found.map((one) => `  ${one}`).join("\n");
+  return `${skill}: expected the same end in every way, found another when ${way}:\n${differences}\n\n${table(rows)}\n\nrepeat it with everyWay(…, { only: ${JSON.stringify(way)}, seed: ${seed} })`;
 }
 
 function table(rows: readonly WaysRow[]): string {
@@ -127,17 +130,31 @@ async function goOneWay(base: CaseOptions, usual: CaseReport, way: Way, toleranc
   }
 }
 
+/** A case that fails anyway fails in every way: that shows nothing, unless it is meant. */
+function checkUndisturbed({ name }: Skill, { outcome, reason, description }: CaseReport, mayEnd: Tolerance["mayEnd"]): void {
+  if (outcome === "completed" || mayEnd.includes(outcome)) return;
+  const found = `it is ${outcome} as ${reason}: ${description}`;
+  throw new EveryWayError(
+    `skill '${name}': expected the event to complete without trouble, found that ${found}; say mayEnd: ["${outcome}"] where that is meant`,
+    [],
+    "nothing goes wrong",
+    [found],
+  );
+}
+
 async function everyWay(skill: Skill, options: EveryWayOptions = {}): Promise<EveryWayReport> {
-  const { mayEnd = [], successor, only, seed = 1 } = options;
+  const { mayEnd = [], varies = [], successor, only, seed = 1, dependencies = [] } = options;
   const base = await caseOf(skill, options);
   const usual = await runSkillCase(base);
+  checkUndisturbed(skill, usual, mayEnd);
+  const tolerance: Tolerance = { mayEnd, varies, mayFail: dependencies.filter(({ mayFail }) => mayFail).map(({ dependency }) => dependency.name) };
   const rows = new Map<string, { kind: string; cases: number; failed: number }>();
   let first: { readonly way: Way; readonly found: readonly string[] } | undefined;
   for (const way of waysOf(usual, skill, successor)) {
     if (only !== undefined && !way.what.includes(only)) continue;
     const row = rows.get(way.kind) ?? { kind: way.kind, cases: 0, failed: 0 };
     rows.set(way.kind, row);
-    const found = await goOneWay(base, usual, way, { mayEnd });
+    const found = await goOneWay(base, usual, way, tolerance);
     row.cases += 1;
     if (found.length === 0) continue;
     row.failed += 1;
@@ -145,7 +162,10 @@ async function everyWay(skill: Skill, options: EveryWayOptions = {}): Promise<Ev
   }
   const all = [...rows.values()];
   if (all.length === 0) throw new ConfigurationError(`everyWay: expected a way whose description holds ${show(only)}, found none`);
-  if (first !== undefined) throw new EveryWayError(`skill '${skill.name}'`, all, first.way.what, first.found, seed);
+  if (first !== undefined) {
+    const { way, found } = first;
+    throw new EveryWayError(describe(`skill '${skill.name}'`, all, way.what, found, seed), all, way.what, found);
+  }
   return { undisturbed: outcomeOf(usual), rows: all, cases: all.reduce((sum, { cases }) => sum + cases, 0) };
 }
 

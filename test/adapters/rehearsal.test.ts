@@ -13,9 +13,10 @@ import fixture from "../support/thread-plugin.ts";
 
 const folder = resolve(import.meta.dirname, "../support");
 
-function rehearseWith(limits: typeof defaultDecodeLimits, begun: (orders: number) => void): Promise<number> {
+function rehearseWith(limits: typeof defaultDecodeLimits, begun: (orders: number) => void, callsHttp = false): Promise<number> {
   return rehearse({
     limits,
+    callsHttp,
     retries: new ArrayBuffer(retryLedgerBytes),
     clock: { ...systemClock, wallMs: Date.now },
     random: Math.random,
@@ -35,6 +36,15 @@ test("a rehearsal's runs complete in every form, and are over in time", async ()
   assert.ok(begun >= 8, `${begun} begun`);
   assert.equal(completed, begun);
   assert.ok(performance.now() - startedMs < 2_000);
+});
+
+test("a rehearsal of a thread whose skills call over HTTP makes such calls, and each is answered", async () => {
+  let begun = 0;
+  const before = process.getActiveResourcesInfo().length;
+  const completed = await rehearseWith(defaultDecodeLimits, (orders) => (begun += orders), true);
+  assert.ok(begun >= 8, `${begun} begun`);
+  assert.equal(completed, begun);
+  assert.ok(process.getActiveResourcesInfo().length <= before, process.getActiveResourcesInfo().join());
 });
 
 test("a rehearsal with limits that refuse its events is over in time, too", async () => {

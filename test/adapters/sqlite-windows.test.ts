@@ -131,10 +131,15 @@ describe("records of finished runs in a SQLite file", () => {
       );
       assert.ok(view.steps.every(({ atMs }) => atMs === place.clock.wallMs()));
     }
-    assert.deepEqual(
-      first.setbacks.map(({ why }) => why),
-      ["HTTP_503"],
-    );
+    await store.close(["a"], { reason: "seen", who: "ada@desk" });
+    const noted = (await store.read("a"))!;
+    assert.deepEqual([noted.steps.length, noted.history.length], [2, 1]);
+    for (const view of [first, noted]) {
+      assert.deepEqual(
+        view.setbacks.map(({ why }) => why),
+        ["HTTP_503"],
+      );
+    }
     assert.deepEqual(await store.finish([{ eventId: "a", epoch: 2, outbox: nothing }]), ["written"]);
     assert.deepEqual(await store.finish([{ eventId: "a", epoch: 1, outbox: nothing }]), ["stale"]);
   });
@@ -207,6 +212,57 @@ describe("records of finished runs in a SQLite file", () => {
     }
     assert.deepEqual(await list(), ids.slice(1, 229).toSorted());
     await finish(store, [ids[0]!]);
+  });
+
+  test("are removed with their steps, and nothing is read afresh for one that is not there", async (t) => {
+    const place = await makePlace(t);
+    const store = await place.open();
+    const records = createSqliteRunRecords({ consumer: "orders", retentionMs, path: place.path, clock: place.clock });
+    await records.start();
+    t.after(() => records.stop());
+    const reader = new DatabaseSync(place.path);
+    t.after(() => reader.close());
+    const version = (): unknown => reader.prepare("SELECT version FROM done_state").get()?.["version"];
+    const secrets = (): number => Number(reader.prepare("SELECT count(*) AS rows FROM done_details WHERE instr(details, 'secret') > 0").get()?.["rows"]);
+    for (const eventId of ["in-window", "kept", "in-log"]) {
+      if (eventId === "in-log") await finish(store, namesOf(0, 98));
+      await store.claim([claimOf(eventId)], leaseMs);
+      await store.finish([{ eventId, epoch: 1, outbox: nothing, steps: [stepOf("one", { result: Buffer.from(`secret of ${eventId}`) })] }]);
+    }
+    assert.deepEqual([place.rows("done_windows"), place.rows("done_log"), secrets()], [1, 1, 3]);
+    for (const eventId of ["in-window", "in-log"]) assert.equal(await records.remove(eventId), "removed");
+    assert.deepEqual([secrets(), (await store.read("kept"))?.steps.length], [1, 1]);
+    // A number that was given to a removed one's steps is nobody else's.
+    await store.claim([claimOf("later")], leaseMs);
+    await store.finish([{ eventId: "later", epoch: 1, outbox: nothing, steps: [stepOf("one"), stepOf("two")] }]);
+    assert.deepEqual([(await store.read("kept"))?.steps.length, (await store.read("later"))?.steps.length], [1, 2]);
+    const before = version();
+    await store.claim([claimOf("given-up")], leaseMs);
+    await store.fail([{ eventId: "given-up", epoch: 1, state: "dead", reason: "REFUSED", failures: 1, losses: 0 }]);
+    assert.equal(await records.remove("given-up"), "removed");
+    assert.equal(version(), before);
+  });
+
+  test("come in pages of some hundred, however few of them a batch had", async (t) => {
+    const place = await makePlace(t);
+    const store = await place.open({ windowRecords: 1_000 });
+    const records = createSqliteRunRecords({ consumer: "orders", retentionMs, path: place.path, clock: place.clock });
+    await records.start();
+    t.after(() => records.stop());
+    const ids = namesOf(0, 600);
+    for (const eventId of ids) await finish(store, [eventId]);
+    assert.equal(place.rows("done_log"), 600);
+    const sizes: number[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await records.scan(cursor, ["done"]);
+      sizes.push(page.runs.length);
+      cursor = page.next;
+    } while (cursor !== undefined);
+    assert.deepEqual(
+      sizes.filter((size) => size > 0),
+      [500, 100],
+    );
   });
 
   test("that a file of an earlier version has are known at once, and move on with the sweeps", async (t) => {

@@ -202,3 +202,20 @@ longTest("a tenant's operator neither sees nor brings back another's events, nor
   const brought = (await doors.run(undefined, "acme-1", undefined)) as { readonly generation: number };
   assert.deepEqual([zoo.generation, brought.generation > 0], [0, true]);
 });
+
+test("one run has the pace of looks through messages, by which it is known whose it is", async () => {
+  const one = await startAdmin({ auth: { issuer: issuer.issuer, audience, tenantsClaim: "tenants" } });
+  try {
+    const statuses = async (tenants: readonly string[], count: number): Promise<ReadonlySet<number>> => {
+      const headers = { authorization: `Bearer ${await tokenFor(tenants)}` };
+      const found = new Set<number>();
+      for (let look = 0; look < count; look += 1) found.add((await one.call("GET", "/api/v1/runs/order%2F4711", { headers })).status);
+      return found;
+    };
+    assert.deepEqual(await statuses(["*"], 121), new Set([200]));
+    assert.deepEqual(await statuses(["acme"], 120), new Set([200]));
+    assert.deepEqual(await statuses(["acme"], 1), new Set([429]));
+  } finally {
+    await one.stop();
+  }
+});

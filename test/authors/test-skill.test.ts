@@ -157,7 +157,7 @@ describe("a stub", () => {
       await context.call(rates, { currency: "SEK" });
       await context.call(rates, { currency: "SEK" });
     });
-    await assert.rejects(testSkill(both, { dependencies: [stub(rates, inTurn(1))] }), /expected 1 calls of 'rates', the skill made one more, outside of steps/);
+    await assert.rejects(testSkill(both, { dependencies: [stub(rates, inTurn(1))] }), /'rates': expected 1 calls, the skill made one more, outside of steps/);
   });
 
   test("of what the skill does not use is refused", async () => {

@@ -4,6 +4,8 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import { DeadlineHeap } from "#load/broker/entities/deadline-heap.ts";
 import { DuplicateHistory } from "#load/broker/entities/duplicate-history.ts";
+import { LockTable } from "#load/broker/entities/lock-table.ts";
+import { fresh, type MessageContent, StoredMessage } from "#load/broker/entities/message.ts";
 import { SequenceIndex } from "#load/broker/entities/sequence-index.ts";
 import { Consumers } from "#load/broker/entities/consumers.ts";
 
@@ -76,6 +78,58 @@ test("a heap gives the earliest deadline, whatever leaves or moves", () => {
         assert.equal(heap.earliest, first?.key ?? Infinity);
       }
     }),
+    { numRuns: 500 },
+  );
+});
+
+const content: MessageContent = {
+  bare: Buffer.alloc(0),
+  durable: true,
+  priority: 4,
+  timeToLiveMs: undefined,
+  annotations: undefined,
+  annotationCount: 0,
+  messageId: "message",
+  sessionId: undefined,
+  partitionKey: undefined,
+  scheduledAtMs: undefined,
+};
+
+test("locks are in the order in which they end, whatever ends or is renewed before", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.constantFrom("lock", "lock", "unlock", "renew", "end"), fc.nat(30), fc.integer({ min: 1, max: 30 })), {
+        maxLength: 200,
+        size: "max",
+      }),
+      (steps) => {
+        const table = new LockTable();
+        const locked: StoredMessage[] = [];
+        let last = 0;
+        for (const [op, pick, untilMs] of steps) {
+          const picked = locked[pick % Math.max(1, locked.length)];
+          if (op === "lock") {
+            const message = new StoredMessage(fresh(content), (last += 1) % 7, 0);
+            table.lock(message, last, "holder", untilMs);
+            locked.push(message);
+          } else if (op === "unlock" && picked !== undefined) {
+            table.unlock(picked);
+            locked.splice(locked.indexOf(picked), 1);
+          } else if (op === "renew" && picked !== undefined) table.renew(picked, untilMs);
+          else if (op === "end") {
+            const ended = table.ended(untilMs);
+            if (ended === undefined) continue;
+            table.unlock(ended);
+            locked.splice(locked.indexOf(ended), 1);
+          }
+          const [first] = [...locked].sort((a, b) => a.lockedUntilMs - b.lockedUntilMs || a.sequenceNumber - b.sequenceNumber);
+          assert.equal(table.earliest, first?.lockedUntilMs ?? Infinity);
+          const ended = table.ended(Infinity);
+          assert.deepEqual([ended?.lockedUntilMs, ended?.sequenceNumber], [first?.lockedUntilMs, first?.sequenceNumber]);
+          assert.equal(table.size, locked.length);
+        }
+      },
+    ),
     { numRuns: 500 },
   );
 });

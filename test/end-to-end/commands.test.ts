@@ -383,6 +383,8 @@ test("an option that is not known is named, with the one that was probably meant
   const { code, stderr } = await runCommand(["send", "--event-typ", "Some"], env);
   assert.equal(code, 2);
   assert.match(stderr, /unknown option '--event-typ'\n\(Did you mean --event-type\?\)/);
+  // On a small screen, too, the last thing to be seen.
+  assert.ok(stderr.trimEnd().split("\n").length <= 4, stderr);
   const purge = await runCommand(["dlq", "purge", "--all", "--cuont", "3", "--reason", "old"], env);
   assert.equal(purge.code, 2);
   assert.match(purge.stderr, /unknown option '--cuont'\n\(Did you mean --count\?\)/);

@@ -1,7 +1,7 @@
 // A dead letter, gone through again by `holdfast debug`.
 import { strict as assert } from "node:assert";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
@@ -12,6 +12,8 @@ import { runCommand, startCommand } from "../support/holdfast-command.ts";
 
 const payload = { order: "o-1", amount: 12, card: { holder: "Ada Lovelace", number: "4111111111111111" } };
 const runtime = resolve(import.meta.dirname, "../../runtime");
+/** Outside of the temporary folder. */
+const written = join(import.meta.dirname, "held-back.txt");
 const line = `index.ts:${mistakeLine}`;
 
 /** All that there is outside. */
@@ -108,6 +110,31 @@ export default [stub(stock, { body: { id: "hold-2" } }), stub(bank, ({ request }
   assert.equal(outside.code, 1, outside.stdout);
   assert.match(outside.stdout, /stopped: a connection to 127\.0\.0\.1:59999 was refused before it left/);
 
+  // Neither does its first line in the thread that tries its import, nor what it does with files, names and processes.
+  const reaching = `import { readFileSync, writeFileSync } from "node:fs";
+import { lookup } from "node:dns/promises";
+readFileSync(import.meta.filename);
+await fetch("${scene.url}/import").catch(() => undefined);
+await lookup("example.com").catch(() => undefined);
+try { writeFileSync(${JSON.stringify(written)}, "x"); } catch {}
+try { process.kill(process.ppid, "SIGUSR2"); } catch {}
+`;
+  writeFileSync(join(folder, "plugins/charge/index.ts"), reaching + skillSource);
+  const imported = await runCommand(["debug", "order-1", "-c", config]);
+  assert.equal(imported.code, 1, imported.stdout);
+  for (const what of [
+    "a connection to 127\\.0\\.0\\.1:\\d+",
+    "a look-up of 'example\\.com'",
+    "a change of the file '.*held-back\\.txt'",
+    "a signal to process \\d+",
+  ])
+    assert.match(imported.stdout, new RegExp(`${what} was refused before it left`));
+  assert.equal(existsSync(written), false);
+  assert.deepEqual(asked, before);
+  // A mistake there is said with its place all the same.
+  writeFileSync(join(folder, "plugins/charge/index.ts"), `${reaching}const x = ;\n`);
+  assert.match((await runCommand(["debug", "order-1", "-c", config])).stderr, /plugin '\.\/plugins\/charge': expected its entry to load.*index\.ts:8:/s);
+
   // What the payload holds is in no test, whatever says it: a failure's message, or a request that was refused.
   const sayings = [
     ["return body.receipt.id;", "throw new Error('declined ' + context.event.payload.card.number + body.state);", "order-1", /: declined 0{16}/],
@@ -121,6 +148,27 @@ export default [stub(stock, { body: { id: "hold-2" } }), stub(bank, ({ request }
     assert.match(text, shown);
     assert.doesNotMatch(text, /Lovelace|4111/);
   }
+
+  // Nor what contracts mark, of the event or of one that is emitted on the way.
+  const marking = (name: string): string => JSON.stringify({ type: "object", properties: { [name]: { type: "string", "x-sensitive": true } } });
+  for (const [type, name] of [
+    ["OrderPlaced", "order"],
+    ["OrderCharged", "receipt"],
+  ] as const) {
+    mkdirSync(join(folder, "contracts", type), { recursive: true });
+    writeFileSync(join(folder, "contracts", type, "1.0.json"), marking(name));
+  }
+  writeFileSync(config, JSON.stringify({ ...(JSON.parse(readFileSync(config, "utf8")) as object), contracts: "./contracts" }));
+  writeFileSync(
+    join(folder, "plugins/charge/index.ts"),
+    skillSource.replace("return body.receipt.id;", 'step.emit("OrderCharged", { order, receipt: body.state }); return body.receipt.id;'),
+  );
+  const file = join(folder, "contracts.test.ts");
+  const marked = await runCommand(["debug", "order-1", "-c", config, "--to-test", file]);
+  assert.match(marked.stderr, /Redacted: the OrderCharged that it emits\.receipt, card\.holder, card\.number, order\./);
+  const text = readFileSync(file, "utf8");
+  assert.match(text, /order: "x-0"/);
+  assert.match(text, /answer: \{ body: \{ state: "xxxxxxxx", reason: "insufficient" \} \}/);
 });
 
 interface Frontend {

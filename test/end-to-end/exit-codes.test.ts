@@ -92,6 +92,7 @@ test("every command ends with 2 when it is used in a wrong way, or its configura
     [holdfast, "send", "-c", file, "--event-type", "Some"],
     [holdfast, "send"],
     [holdfast, "dev", "--events", "many"],
+    [holdfast, "dev", "--watch"],
     [holdfast, "broker", "--port", "x"],
     [holdfast, "broker", "inspect", "--control", "here"],
     [holdfast, "broker", "fault", "add", "drop", "--rate", "often"],

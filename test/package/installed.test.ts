@@ -11,6 +11,7 @@ import { askControl } from "#load/broker/control/client.ts";
 import type { QueueInspection } from "#load/broker/inspection.ts";
 import { packagesOfTrials } from "#load/dev/packages.ts";
 import { eventually } from "../support/eventually.ts";
+import { debugScene, installedSource } from "../support/debug-scene.ts";
 import { longTest } from "../support/long.ts";
 import { readmeBlock, readmeCommand, startMailer, writeFirstSkill, writeLocalConfig } from "../support/first-skill.ts";
 
@@ -215,6 +216,42 @@ test("pays in a whole worker", async () => {
   assert.equal(status, 0, output);
   assert.match(stripVTControlCharacters(output), /Tests: +2 passed/);
 });
+
+for (const [runner, install, command, entry, variables] of [
+  ["vitest", "vitest@5", "npx vitest run", "index.ts", {}],
+  ["jest", "jest@30", "npx jest", "index.js", { NODE_OPTIONS: "--experimental-vm-modules" }],
+] as const)
+  longTest(`a test that debug writes fails under ${runner} until the skill is mended`, async (t) => {
+    assert.equal(skip, false, "expected the package to be installed");
+    const place = join(folder, `debug-${runner}`);
+    mkdirSync(place);
+    writeFileSync(join(place, "package.json"), JSON.stringify({ private: true, type: "module" }));
+    const made = run(`npm install --save-dev --prefer-offline --no-audit --no-fund ../holdfast-*.tgz ${install}`, place);
+    assert.equal(made.status, 0, made.output);
+    const payload = { order: "o-1", amount: 12, card: { holder: "Ada Lovelace", number: "4111111111111111" } };
+    const { config, asked } = await debugScene(t, payload, { project: place, entry });
+    const before = [...asked];
+    // What answers calls must go on answering, so that one that is made is seen.
+    const debugged = await new Promise<Ended>((ended) => {
+      const child = spawn("sh", ["-c", `exec npx holdfast debug order-1 -c '${config}' --to-test`], { cwd: place, env, stdio: ["ignore", "pipe", "pipe"] });
+      let output = "";
+      for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (piece: string) => (output += piece));
+      child.on("close", (status) => ended({ status, output }));
+    });
+    assert.equal(debugged.status, 0, debugged.output);
+    assert.match(debugged.output, /^same failure, same line$/m);
+    const plugin = join(place, "plugins/charge");
+    const text = readFileSync(join(plugin, `order-1.test.${entry.slice(-2)}`), "utf8");
+    assert.match(text, runner === "vitest" ? /from "vitest"/ : /from "@jest\/globals"/);
+    const failing = run(command, place, { ...variables, NODE_TEST_CONTEXT: undefined });
+    assert.notEqual(failing.status, 0, failing.output);
+    assert.match(failing.output, /Cannot read properties of undefined \(reading 'id'\)/);
+    writeFileSync(join(plugin, entry), installedSource.replace("return body.receipt.id;", "return body.receipt?.id ?? null;"));
+    const passing = run(command, place, { ...variables, NODE_TEST_CONTEXT: undefined });
+    assert.equal(passing.status, 0, passing.output);
+    assert.match(stripVTControlCharacters(passing.output), /Tests +1 passed|Tests: +1 passed/);
+    assert.deepEqual(asked, before);
+  });
 
 test("a project that init makes has tests that pass, and its configuration lists every skill that new makes", { skip }, () => {
   const { status, output } = run("holdfast init shop --no-install && cd shop && holdfast new skill refund --event RefundRequested && holdfast skills", folder);

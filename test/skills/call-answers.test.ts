@@ -4,13 +4,13 @@ import { test } from "node:test";
 import { PermanentError } from "#runtime/index.ts";
 import { CallAnswers, unpackAnswers } from "#runtime/skills/host/call-answers.ts";
 
-type Kept = readonly (readonly [dependency: string, number: number, came: unknown])[];
+type Kept = readonly (readonly [dependency: string, place: string, came: unknown])[];
 
 function kept(fill: (answers: CallAnswers) => void): Kept {
   const answers = new CallAnswers();
   fill(answers);
   const all = [...answers.pack()].flatMap(([dependency, bytes]) => unpackAnswers(dependency, bytes));
-  return all.map(({ dependency, number, came }) => [dependency, number, "response" in came ? came.response : came.failure.message]);
+  return all.map(({ dependency, place, came }) => [dependency, place, "response" in came ? came.response : came.failure.message]);
 }
 
 test("a small answer is kept, a large one is not, and nothing that cannot be looked at", () => {
@@ -23,20 +23,20 @@ test("a small answer is kept, a large one is not, and nothing that cannot be loo
     Object.defineProperty({}, "body", { enumerable: true, get: () => assert.fail("a getter") }),
   ];
   const fill = (answers: CallAnswers): void => {
-    for (const [at, answer] of large.entries()) answers.add("bank", undefined, at + 1, answer);
-    answers.add("bank", undefined, 7, { status: 200, headers: { "content-length": "17" }, body: { state: "taken" } });
+    for (const [at, answer] of large.entries()) answers.add("bank", undefined, `-${at + 1}`, answer);
+    answers.add("bank", undefined, "-7", { status: 200, headers: { "content-length": "17" }, body: { state: "taken" } });
   };
-  assert.deepEqual(kept(fill), [["bank", 7, { status: 200, headers: { "content-length": "17" }, body: { state: "taken" } }]]);
+  assert.deepEqual(kept(fill), [["bank", "-7", { status: 200, headers: { "content-length": "17" }, body: { state: "taken" } }]]);
 });
 
 test("a large answer is not held, so that one small one more is", () => {
   const fill = (answers: CallAnswers): void => {
-    answers.add("bank", undefined, 1, "first");
+    answers.add("bank", undefined, "-1", "first");
     for (let number = 2; number <= 40; number += 1)
-      answers.add("bank", undefined, number, number % 2 === 0 ? "x".repeat(9_000) : new Map([[number, "x".repeat(9_000)]]));
-    for (let number = 41; number <= 60; number += 1) answers.add("bank", undefined, number, new Set(["x".repeat(9_000)]));
+      answers.add("bank", undefined, `-${number}`, number % 2 === 0 ? "x".repeat(9_000) : new Map([[number, "x".repeat(9_000)]]));
+    for (let number = 41; number <= 60; number += 1) answers.add("bank", undefined, `-${number}`, new Set(["x".repeat(9_000)]));
   };
-  assert.deepEqual(kept(fill), [["bank", 1, "first"]]);
+  assert.deepEqual(kept(fill), [["bank", "-1", "first"]]);
 });
 
 test("headers of log-ins are gone, and fields with names of secrets are masked", () => {
@@ -50,19 +50,19 @@ test("headers of log-ins are gone, and fields with names of secrets are masked",
   };
   const body = { id: 7, accessToken: "t-1", lines: [{ password: "p-1", text: "kept" }] };
   const fill = (answers: CallAnswers): void => {
-    answers.add("bank", undefined, 1, { status: 200, headers, body });
-    answers.add("bank", undefined, 2, undefined, new PermanentError("refused: password=hunter2", { code: "NO" }));
+    answers.add("bank", undefined, "-1", { status: 200, headers, body });
+    answers.add("bank", undefined, "-2", undefined, new PermanentError("refused: password=hunter2", { code: "NO" }));
   };
   assert.deepEqual(kept(fill), [
     [
       "bank",
-      1,
+      "-1",
       {
         status: 200,
         headers: { "content-type": "application/json", etag: "e" },
         body: { id: 7, accessToken: "[redacted]", lines: [{ password: "[redacted]", text: "kept" }] },
       },
     ],
-    ["bank", 2, "refused: password=[redacted]"],
+    ["bank", "-2", "refused: password=[redacted]"],
   ]);
 });

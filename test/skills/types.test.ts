@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { z } from "zod";
 import { type Dependency, type HttpResponse, defineDependency, definePlugin, defineResource, defineSettings, defineSkill } from "../../runtime/index.ts";
-import { provide, stub } from "../../runtime/testing/index.ts";
+import { fault, inTurn, late, provide, stub, testSkill } from "../../runtime/testing/index.ts";
 
 /** Compiles only when both types are the same. */
 type Same<One, Other> = [One, 0 extends 1 & One ? "any" : "typed"] extends [Other, "typed"] ? ([Other] extends [One] ? true : false) : false;
@@ -160,6 +160,60 @@ test("requests and answers of a dependency have the types of its schemas, bodies
   stub(bank, { receipt: 7 });
   // @ts-expect-error a receipt is a text
   stub(shop, { body: { receipt: 7 } });
+});
+
+test("a stub answers what the schema of answers takes, in every form, and the skill is given what it makes of it", async () => {
+  const receipt = z.object({ receipt: z.string(), state: z.string().default("paid"), cents: z.string().transform(Number) });
+  const request = z.object({ cents: z.number() });
+  const bank = defineDependency({ name: "bank", schemas: { request, response: receipt }, request: async () => ({ receipt: "r", cents: "3" }) });
+  const shop = defineDependency({ name: "shop", baseUrl: "http://127.0.0.1:1", schemas: { request, response: receipt } });
+  const payer = defineSkill({
+    name: "payer",
+    handles: [{ eventType: "BillDue" }],
+    uses: [bank, shop],
+    async run(context) {
+      const paid = await context.step("pay", (step) => step.call(bank, { cents: 3 }));
+      expectSame<typeof paid, { receipt: string; state: string; cents: number }>(true);
+      await context.step("buy", async (step) => (await step.call(shop, { method: "POST", path: "/", body: paid })).body);
+    },
+  });
+  const answer = { receipt: "r", cents: "3" };
+  const dependencies = [
+    stub(bank, inTurn(fault.status(503), answer)),
+    stub(
+      shop,
+      late(5, ({ request: { body } }) => ({ body: { ...answer, receipt: body?.cents.toFixed() ?? "" } })),
+    ),
+  ];
+  const { outcome, steps } = await testSkill(payer, { dependencies });
+  assert.equal(outcome, "completed");
+  assert.deepEqual(
+    steps.map(({ result }) => result),
+    [
+      { receipt: "r", state: "paid", cents: 3 },
+      { receipt: "3", state: "paid", cents: 3 },
+    ],
+  );
+  // @ts-expect-error cents come as a text
+  stub(bank, { receipt: "r", cents: 3 });
+  // @ts-expect-error a receipt is a text
+  stub(bank, inTurn(answer, { ...answer, receipt: 7 }));
+  // @ts-expect-error a receipt is a text
+  stub(bank, late(5, { ...answer, receipt: 7 }));
+  // @ts-expect-error cents of a request are a number
+  stub(bank, (call) => ({ ...answer, receipt: call.request.cents }));
+  // @ts-expect-error a receipt is a text
+  stub(shop, inTurn(fault.reset(), { body: { ...answer, receipt: 7 } }));
+  // @ts-expect-error a receipt is a text
+  stub(shop, () => ({ body: { ...answer, receipt: 7 } }));
+  // One that is declared with less knows what it gives.
+  const declared: Dependency<{ readonly cents: number }, { readonly receipt: string }> = defineDependency({
+    name: "declared",
+    request: async (_request: { readonly cents: number }) => ({ receipt: "r" }),
+  });
+  stub(declared, { receipt: "r" });
+  // @ts-expect-error a receipt is a text
+  stub(declared, { receipt: 7 });
 });
 
 test("settings and resources reach skills, steps, request functions and each other with their types", () => {

@@ -46,6 +46,8 @@ export interface DebugScene {
   readonly broker: Broker;
   /** What services were asked, one after the other. */
   readonly asked: readonly string[];
+  /** Where they are. */
+  readonly url: string;
 }
 
 async function startServices(t: TestContext): Promise<{ readonly url: string; readonly asked: string[] }> {
@@ -62,19 +64,34 @@ async function startServices(t: TestContext): Promise<{ readonly url: string; re
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
 }
 
-/** Resolves when the dead letter lies there; the worker has stopped by then. */
-export async function debugScene(t: TestContext, payload: unknown): Promise<DebugScene> {
+export interface DebugSceneOptions {
+  /** A project that has the package; default a folder of its own, whose plugin imports the sources of this one. */
+  readonly project?: string;
+  /** Of the plugin, which is JavaScript as it is. */
+  readonly entry?: "index.ts" | "index.js";
+}
+
+/** The plugin as a project has it, which has the package installed. */
+export const installedSource: string = skillSource.replace(/"[^"]*runtime\/index\.ts"/, '"holdfast"').replace(/"[^"]*node_modules\/zod\/index\.js"/, '"zod"');
+
+function folderOf(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-debug-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Resolves when the dead letter lies there; the worker has stopped by then. */
+export async function debugScene(t: TestContext, payload: unknown, { project, entry = "index.ts" }: DebugSceneOptions = {}): Promise<DebugScene> {
+  const folder = project ?? folderOf(t);
   const { url, asked } = await startServices(t);
   const broker = await startBroker({ entities: { queues: ["orders", "events"] } });
   t.after(() => broker.stop());
   mkdirSync(join(folder, "plugins/charge"), { recursive: true });
   writeFileSync(
     join(folder, "plugins/charge/holdfast.plugin.json"),
-    JSON.stringify({ name: "charge", version: "1.0.0", entry: "./index.ts", skills: ["charge"], dependencies: ["stock", "bank"] }),
+    JSON.stringify({ name: "charge", version: "1.0.0", entry: `./${entry}`, skills: ["charge"], dependencies: ["stock", "bank"] }),
   );
-  writeFileSync(join(folder, "plugins/charge/index.ts"), skillSource);
+  writeFileSync(join(folder, "plugins/charge", entry), project === undefined ? skillSource : installedSource);
   const input = {
     sources: [{ queue: "orders" }],
     serviceBus: { connectionString: broker.connectionString },
@@ -98,7 +115,7 @@ export async function debugScene(t: TestContext, payload: unknown): Promise<Debu
   } finally {
     await Promise.all([worker.stop(), producer.stop()]);
   }
-  return { folder, config, broker, asked };
+  return { folder, config, broker, asked, url };
 }
 
 async function within(promise: Promise<void>, say: () => string): Promise<void> {

@@ -1,7 +1,7 @@
 /** The promise, held against what the ledger, the dead letters and the run records say of each event. */
 import type { RunView } from "#runtime/core/run.ts";
 import type { EffectCall } from "./effect-ledger.ts";
-import { type Kind, kinds, sagaCode } from "./plugin.ts";
+import { type Kind, kinds, mistakeCode, sagaCode } from "./plugin.ts";
 
 export interface SentEvent {
   readonly eventId: string;
@@ -32,6 +32,8 @@ export interface Verdict {
 }
 
 const parkedReason = "OutcomeUnknown";
+/** What fails for good, always, and as what. */
+const failing: Partial<Record<Kind, string>> = { Saga: sagaCode, Mistaken: mistakeCode };
 const shown = 5;
 
 /** Collects violations of one sort, and tells the first of them. */
@@ -92,7 +94,7 @@ function judgeEnd(event: SentEvent, calls: readonly EffectCall[], evidence: Evid
   const reasons = [...new Set(evidence.deadLetters.get(eventId) ?? [])];
   const record = evidence.records.get(eventId);
   if (reasons.length > 0) {
-    const allowed = [...orEnds, ...(kind === "Saga" ? [sagaCode] : []), ...(kind === "AtMostOnce" ? [parkedReason] : [])];
+    const allowed = [...orEnds, ...[failing[kind] ?? []].flat(), ...(kind === "AtMostOnce" ? [parkedReason] : [])];
     for (const reason of reasons) if (!allowed.includes(reason)) found.add(`an event of the kind ${kind} was dead-lettered as ${reason}`, eventId);
     if (record?.state === "done") found.add("an event was completed and dead-lettered", eventId);
     return reasons.includes(parkedReason) ? "parked" : "dead";
@@ -103,7 +105,7 @@ function judgeEnd(event: SentEvent, calls: readonly EffectCall[], evidence: Evid
     found.add("an event ended neither completed nor dead-lettered", `${eventId}: record ${record?.state ?? "none"}`);
     return "open";
   }
-  if (kind === "Saga") found.add("an event that fails for good was completed", eventId);
+  if (failing[kind] !== undefined) found.add("an event that fails for good was completed", eventId);
   const missing = kinds[kind].filter((step) => !calls.some((call) => call.step === step && !call.isUndoing));
   if (missing.length > 0) found.add("an event was completed without an effect", `${eventId}: ${missing.join()}`);
   return "completed";

@@ -7,12 +7,20 @@ export const effectsDependency = "effects";
 /** Code of the failure that a saga's runs end with. */
 export const sagaCode = "SOLD_OUT";
 
+/** Code of the failure of a skill with a mistake in it. */
+export const mistakeCode = "TypeError";
+/** Where the mistake is, and how it is mended. */
+export const mistake = "return body.receipt.id;";
+export const mended = "return body.receipt?.id ?? null;";
+
 /** Event types, each with the steps that its run records when it completes. */
 export const kinds = {
   Keyed: ["one", "two"],
   Queryable: ["one", "pay"],
   AtMostOnce: ["one", "pay"],
   Saga: ["book", "charge", "notify"],
+  /** Takes an answer for what it is not: fails for good, on one line. */
+  Mistaken: ["one", "pay"],
   /** Ends its thread in the way that the payload names, so often; then it completes. */
   Hostile: ["one"],
 } as const;
@@ -22,6 +30,7 @@ const runtime = fileURLToPath(import.meta.resolve("#runtime/index.ts"));
 const retry = { attemptsMax: 10, immediateDelayMs: 100, baseDelayMs: 1_000, delayFactor: 2, delayMaxMs: 5_000 };
 /** Of a run that loops for ever, and how often it may: each time takes a thread from the others. */
 const hostileTimeoutMs = 2_000;
+const mistakenRetry = { ...retry, attemptsMax: 2 };
 const hostileRetry = { ...retry, attemptsMax: 4 };
 
 function sourceOf(folder: string): string {
@@ -51,6 +60,13 @@ const saga = defineSkill({ name: "saga", handles: handling("Saga"), ...common, c
   for (const name of ${JSON.stringify(kinds.Saga)}) await context.step(name, { compensate: undo }, act);
   throw new PermanentError("it is sold out", { code: "${sagaCode}" });
 } });
+const mistaken = defineSkill({ name: "mistaken", handles: handling("Mistaken"), ...common, retry: ${JSON.stringify(mistakenRetry)}, async run(context) {
+  await context.step("one", act);
+  await context.step("pay", async (step) => {
+    const { body } = await act(step);
+    ${mistake}
+  });
+} });
 const hostile = defineSkill({ name: "hostile", handles: handling("Hostile"), ...common, retry: ${JSON.stringify(hostileRetry)}, timeoutMs: ${hostileTimeoutMs}, async run(context) {
   const { deed, times } = context.event.payload;
   const file = join(${JSON.stringify(folder)}, "hostile-" + context.event.eventId);
@@ -63,7 +79,7 @@ const hostile = defineSkill({ name: "hostile", handles: handling("Hostile"), ...
   }
   await context.step("one", act);
 } });
-export default definePlugin({ skills: [keyed, queryable, atMostOnce, saga, hostile], dependencies: [effects] });
+export default definePlugin({ skills: [keyed, queryable, atMostOnce, saga, mistaken, hostile], dependencies: [effects] });
 `;
 }
 
@@ -71,7 +87,7 @@ export default definePlugin({ skills: [keyed, queryable, atMostOnce, saga, hosti
 export function writeEffectsPlugin(folder: string): string {
   const place = join(folder, "effects");
   mkdirSync(place);
-  const skills = ["keyed", "queryable", "at-most-once", "saga", "hostile"];
+  const skills = ["keyed", "queryable", "at-most-once", "saga", "mistaken", "hostile"];
   writeFileSync(
     join(place, "holdfast.plugin.json"),
     JSON.stringify({ name: "effects", version: "1.0.0", entry: "./index.ts", skills, dependencies: [effectsDependency] }),

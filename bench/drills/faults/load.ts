@@ -16,6 +16,7 @@ const shares: readonly (readonly [Kind, number])[] = [
   ["Queryable", 0.2],
   ["AtMostOnce", 0.1],
   ["Saga", 0.1],
+  ["Mistaken", 0.03],
 ];
 
 export interface LoadOptions {

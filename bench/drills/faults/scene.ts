@@ -21,6 +21,7 @@ import type { FaultyRedis } from "./redis.ts";
 
 export const lockMs = 5_000;
 const queue = "input";
+const configName = "holdfast.config.json";
 const readsAtOnce = 64;
 
 interface BrokerReady {
@@ -78,7 +79,7 @@ export class Scene {
       closing.unshift(() => broker.stop());
       const { connectionString, controlPort } = broker.ready;
       const input = { ...configOf(folder, connectionString, redis, ledger.url), ...(memoryBytesMax === undefined ? undefined : { memoryBytesMax }) };
-      const file = join(folder, "holdfast.config.json");
+      const file = join(folder, configName);
       writeFileSync(file, JSON.stringify(input));
       const workers = Array.from({ length: count }, (_, number) => new WorkerProcess(file, env.worker(number)));
       closing.unshift(async () => void (await Promise.all(workers.map((worker) => worker.stop()))));
@@ -95,6 +96,15 @@ export class Scene {
       await closeAll(closing);
       throw error;
     }
+  }
+
+  /** Where everything of it lies. */
+  get folder(): string {
+    return this.#folder;
+  }
+
+  get configFile(): string {
+    return join(this.#folder, configName);
   }
 
   async stop(): Promise<void> {

@@ -1,10 +1,10 @@
 // The messages of a queue that are under a lock, by lock number, and when each lock ends.
-import { DeadlineHeap } from "./deadline-heap.ts";
-import { byLock, type StoredMessage } from "./message.ts";
+import { LockOrder } from "./lock-order.ts";
+import type { StoredMessage } from "./message.ts";
 
 export class LockTable {
   readonly #locked = new Map<number, StoredMessage>();
-  readonly #expiries = new DeadlineHeap<StoredMessage>(byLock);
+  readonly #order = new LockOrder();
 
   get size(): number {
     return this.#locked.size;
@@ -21,17 +21,18 @@ export class LockTable {
     this.#locked.set(lockId, message);
     if (untilMs === undefined) return;
     message.lockedUntilMs = untilMs;
-    this.#expiries.add(message);
+    this.#order.add(message);
   }
 
   renew(message: StoredMessage, untilMs: number): void {
+    this.#order.remove(message);
     message.lockedUntilMs = untilMs;
-    this.#expiries.update(message);
+    this.#order.add(message);
   }
 
   unlock(message: StoredMessage): void {
     this.#locked.delete(message.lockId);
-    this.#expiries.remove(message);
+    this.#order.remove(message);
     message.lockId = 0;
     message.lockedUntilMs = 0;
     message.holder = "";
@@ -39,12 +40,12 @@ export class LockTable {
 
   /** The message whose lock ends first, when it has ended by `nowMs`. */
   ended(nowMs: number): StoredMessage | undefined {
-    const message = this.#expiries.peek();
-    return message !== undefined && message.lockedUntilMs <= nowMs ? message : undefined;
+    const { first } = this.#order;
+    return first !== undefined && first.lockedUntilMs <= nowMs ? first : undefined;
   }
 
   get earliest(): number {
-    return this.#expiries.earliest;
+    return this.#order.first?.lockedUntilMs ?? Infinity;
   }
 
   all(): StoredMessage[] {

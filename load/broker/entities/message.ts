@@ -61,7 +61,9 @@ export class StoredMessage {
   isBuried = false;
   hops = 0;
   expiryPlace = -1;
-  lockPlace = -1;
+  /** Its neighbours among those that are under a lock, by when that ends. */
+  lockBefore: StoredMessage | undefined = undefined;
+  lockAfter: StoredMessage | undefined = undefined;
   duePlace = -1;
 
   constructor(transfer: Transfer, sequenceNumber: number, enqueuedAtMs: number) {
@@ -105,15 +107,6 @@ export const byExpiry: HeapFields<StoredMessage> = {
   place: (message) => message.expiryPlace,
   setPlace: (message, place) => {
     message.expiryPlace = place;
-  },
-};
-
-export const byLock: HeapFields<StoredMessage> = {
-  deadline: (message) => message.lockedUntilMs,
-  rank: (message) => message.sequenceNumber,
-  place: (message) => message.lockPlace,
-  setPlace: (message, place) => {
-    message.lockPlace = place;
   },
 };
 

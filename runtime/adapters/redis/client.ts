@@ -5,6 +5,7 @@ import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core
 import { reveal } from "../../core/secret.ts";
 import { connect, type RedisPlace } from "./connect.ts";
 import { Login } from "./login.ts";
+import { scriptCall } from "./script-call.ts";
 import type { Script } from "./scripts.ts";
 
 export interface RedisClientOptions extends RedisPlace {
@@ -74,7 +75,9 @@ export class RedisClient {
   /** Runs a script in one call. A server that does not know it did not run it: then it is sent once more, with its source. */
   async run(script: Script, keys: readonly string[], args: readonly (string | Buffer)[]): Promise<unknown> {
     try {
-      return await this.#ready().callBuffer("evalsha", [script.sha, keys.length, ...keys, ...args]);
+      const redis = this.#ready();
+      const call = scriptCall(script, keys, args);
+      return await (call === undefined ? redis.callBuffer("evalsha", [script.sha, keys.length, ...keys, ...args]) : redis.sendCommand(call));
     } catch (error) {
       if (!messageOf(error).startsWith("NOSCRIPT")) throw this.#unavailable(error);
     }

@@ -23,6 +23,13 @@ export interface RedisPlace extends LoginNews {
   readonly credential?: RedisCredential;
 }
 
+let loaded: typeof Library | undefined;
+
+/** Loaded with the first connection: a worker on SQLite has none. */
+export function ioredis(): typeof Library {
+  return (loaded ??= createRequire(import.meta.url)("ioredis") as typeof Library);
+}
+
 const portDefault = 6379;
 /** Pause before the first reconnect; it doubles with each try. */
 const reconnectFirstMs = 50;
@@ -103,8 +110,7 @@ function waits(commandTimeoutMs: number): Patience {
 /** Not connected yet. `patience`: what becomes of commands while no server answers; see the functions of these names. */
 export function connect(place: RedisPlace, commandTimeoutMs: number, patience: "answersOrFails" | "waits" = "answersOrFails"): Redis | Cluster {
   const { isCluster = false, nodes = [], sentinel, ca } = place;
-  // Loaded with the first connection: a worker on SQLite has none.
-  const library = createRequire(import.meta.url)("ioredis") as typeof Library;
+  const library = ioredis();
   const url = new URL(reveal(place.url));
   const equipped = (options: RedisOptions): void => void Object.assign(options, credentialsOf(place), sentinelCredentialsOf(sentinel));
   const tls = url.protocol === "rediss:" ? tlsOf(url, ca) : undefined;

@@ -160,10 +160,14 @@ export function unpackClaims(reply: unknown, requests: readonly ClaimRequest[]):
   const codes = bytesOf(reply[1], "claim codes");
   if (codes.length !== requests.length) throw unexpected(`${requests.length} claim codes`, codes.toString());
   let next = 2;
+  // Runs that nobody had claimed before are alike, and most are: they share one answer.
+  let fresh: Acquired | undefined;
   const results = requests.map(({ pipelineHash }, index): ClaimResult => {
     switch (codes[index]) {
       case letters.new:
-        return { kind: "acquired", epoch: 1, failures: 0, losses: 0, generation: 0, restarts: 0, pipelineHash, steps: [] };
+        if (fresh?.pipelineHash !== pipelineHash)
+          fresh = { kind: "acquired", epoch: 1, failures: 0, losses: 0, generation: 0, restarts: 0, pipelineHash, steps: [] };
+        return fresh;
       case letters.acquired:
         return unpackAcquired(reply[next++]);
       case letters.held:
@@ -221,7 +225,12 @@ export function unpackInspection(reply: unknown): Inspection {
 export function unpackWrites(reply: unknown, count: number): WriteResult[] {
   const codes = bytesOf(reply, "write codes");
   if (codes.length !== count) throw unexpected(`${count} write codes`, codes.toString());
-  return Array.from(codes, (code) => (code === letters.written ? "written" : code === letters.cancelling ? "cancelling" : "stale"));
+  const results: WriteResult[] = [];
+  for (let index = 0; index < count; index += 1) {
+    const code = codes[index];
+    results.push(code === letters.written ? "written" : code === letters.cancelling ? "cancelling" : "stale");
+  }
+  return results;
 }
 
 /** What a record says of how its run stands, as scripts tell it. */

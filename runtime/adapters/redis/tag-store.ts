@@ -181,7 +181,8 @@ export class TagStore {
   async #finishPart(writes: readonly FinishWrite[]): Promise<WriteResult[]> {
     if (!this.#isCompact) {
       const keys = writes.map(({ eventId }) => this.#recordPrefix + eventId);
-      const reply = await this.#runSigned(scripts.finish, keys, [this.#retentionMs, this.#base, ...writes.map(packFinish)]);
+      const args: (string | Buffer)[] = [this.#retentionMs, this.#base];
+      const reply = await this.#runSigned(scripts.finish, keys, args.concat(writes.map(packFinish)));
       if (!this.#hasBecomeCompact(reply)) return unpackWrites(reply, writes.length);
     }
     const { blob, odd } = packFinishes(writes);
@@ -248,7 +249,7 @@ export class TagStore {
     const args = [this.#sentinel, randomUUID(), String(Math.round(leaseMs)), this.#retentionMs, this.#base];
     if (!this.#isCompact) {
       const keys = requests.map(({ eventId }) => this.#recordPrefix + eventId);
-      const reply = await this.#runSigned(scripts.claim, [sentinelKey, ...keys], [...args, ...requests.map(packClaim)]);
+      const reply = await this.#runSigned(scripts.claim, [sentinelKey].concat(keys), args.concat(requests.map(packClaim)));
       if (!this.#hasBecomeCompact(reply)) return reply;
     }
     const { blob, names, odd } = packClaims(requests);

@@ -31,18 +31,6 @@ interface Group {
 export class WindowFilters {
   #groups: Group[] = [];
 
-  clear(): void {
-    this.#groups = [];
-  }
-
-  has(window: number): boolean {
-    return this.#groups.some(({ windows }) => windows.includes(window));
-  }
-
-  get windows(): readonly number[] {
-    return this.#groups.flatMap((group) => group.windows.filter((window) => window !== undefined));
-  }
-
   add(window: number, filter: Uint32Array): void {
     const group = this.#roomyGroup();
     const lane = group.windows.indexOf(undefined);

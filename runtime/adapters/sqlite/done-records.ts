@@ -27,6 +27,8 @@ export const doneTables = `
 export const windowRecords = 50_000;
 /** Rows that one sweep looks at. */
 const sweepRowsMax = 1_000;
+/** Records of a page; the last row may bring more. */
+const pageRecords = 500;
 
 /** How records are found in the windows: through filters in memory, or, for a few questions, in each window. */
 export type Finding = "filters" | "windows";
@@ -54,6 +56,8 @@ export class DoneRecords {
   readonly #key = new DoneKey();
   /** With the end of life of their last record. */
   readonly #windows = new Map<number, number>();
+  /** The window that this transaction has made. */
+  #made: number | undefined;
   readonly #pipelineIds = new Map<string, number>();
   readonly #pipelineHashes = new Map<number, string>();
   #version = 0;
@@ -87,16 +91,18 @@ export class DoneRecords {
 
   committed(): void {
     this.#isTouched = false;
+    this.#made = undefined;
   }
 
-  /** After it was rolled back: nothing of what it did is true. */
+  /** When it is rolled back: nothing of what it did is true. Windows that were there before are there again, and stay as they are. */
   forget(): void {
     if (!this.#isTouched) return;
     this.#isTouched = false;
     this.#version = 0;
     this.#clearLog();
-    this.#filters.clear();
-    this.#windows.clear();
+    // Its number may be another's.
+    if (this.#made !== undefined) this.#forgetWindow(this.#made);
+    this.#made = undefined;
     this.#pipelineIds.clear();
     this.#pipelineHashes.clear();
   }
@@ -106,7 +112,7 @@ export class DoneRecords {
     key.set(consumer, eventId);
     const recent = this.#log.find(key, nowMs);
     if (recent !== undefined) return recent;
-    const windows = this.#finding === "filters" ? this.#filters.mayHold(key.one, key.two) : [...this.#windows.keys()];
+    const windows = this.#windowsOfKey();
     if (windows === undefined) return undefined;
     for (const window of windows) {
       const found = this.#findIn(window, nowMs);
@@ -123,23 +129,21 @@ export class DoneRecords {
     this.#expiresAtMs = Math.max(this.#expiresAtMs, record.expiresAtMs);
   }
 
-  /** Takes out all that there is of a run. */
+  /** Takes out all that there is of a run, its steps too. */
   remove(consumer: number, eventId: string): void {
     this.#isTouched = true;
     this.#flush();
-    const { logRows, putLog, dropLog, putBlock } = this.#statements;
     this.#key.set(consumer, eventId);
-    for (const row of logRows.all(0)) {
-      const rest = this.#without(bytesOf(row, "entries"));
-      if (rest === undefined) continue;
-      if (rest.length === 0) dropLog.run(numberOf(row, "id"));
-      else putLog.run(rest, numberOf(row, "id"));
-    }
-    for (const window of this.#windows.keys()) {
+    const isInLog = this.#log.find(this.#key, 0) !== undefined && this.#removeFromLog();
+    let isInWindow = false;
+    for (const window of this.#windowsOfKey() ?? []) {
       const block = this.#blockOf(window);
       const rest = block === undefined ? undefined : this.#without(bytesOf(block, "entries"));
-      if (rest !== undefined) putBlock.run(rest, numberOf(block, "id"));
+      if (rest === undefined) continue;
+      this.#statements.putBlock.run(rest, numberOf(block, "id"));
+      isInWindow = true;
     }
+    if (!isInLog && !isInWindow) return;
     // Everyone reads what is left, this worker too.
     this.#statements.raise.run();
     this.begin();
@@ -186,9 +190,15 @@ export class DoneRecords {
   page(cursor: string | undefined): DonePage {
     const [place, last] = cursor?.split(":") ?? ["log", "0"];
     const statement = place === "log" ? this.#statements.logPage : this.#statements.blockPage;
-    const row = statement.get(Number(last));
-    if (row !== undefined) return { entries: entriesOf(bytesOf(row, "entries")), next: `${place}:${numberOf(row, "id")}` };
-    return { entries: [], next: place === "log" ? "window:0" : undefined };
+    const entries: DoneEntry[] = [];
+    let after = Number(last);
+    while (entries.length < pageRecords) {
+      const row = statement.get(after);
+      if (row === undefined) return { entries, next: place === "log" ? "window:0" : undefined };
+      after = numberOf(row, "id");
+      addEntries(entries, bytesOf(row, "entries"));
+    }
+    return { entries, next: `${place}:${after}` };
   }
 
   #flush(): void {
@@ -204,8 +214,9 @@ export class DoneRecords {
     for (const window of this.#windows.keys()) if (!kept.has(window)) this.#forgetWindow(window);
     for (const [window, expiresAtMs] of kept) {
       if (this.#windows.has(window)) continue;
-      this.#windows.set(window, expiresAtMs);
+      // Known only with its filter: what cannot be read now is read with the next transaction.
       if (this.#finding === "filters") this.#filters.add(window, wordsOf(bytesOf(filter.get(window)!, "filter")));
+      this.#windows.set(window, expiresAtMs);
     }
     this.#version = version;
     this.#clearLog();
@@ -217,8 +228,8 @@ export class DoneRecords {
       this.#log.load(bytesOf(row, "entries"));
       this.#expiresAtMs = Math.max(this.#expiresAtMs, numberOf(row, "expiresAtMs"));
       this.#lastRow = numberOf(row, "id");
+      this.#unwritten = this.#log.end;
     }
-    this.#unwritten = this.#log.end;
   }
 
   #clearLog(): void {
@@ -238,6 +249,7 @@ export class DoneRecords {
     const window = this.#version;
     const filter = this.#log.makeWindow((beginning, entries) => void addBlock.run(window * beginnings + beginning, entries));
     const expiresAtMs = this.#expiresAtMs;
+    this.#made = window;
     addWindow.run(window, expiresAtMs, new Uint8Array(filter.buffer));
     clearLog.run();
     this.#clearLog();
@@ -265,6 +277,25 @@ export class DoneRecords {
     this.#filters.remove(window);
   }
 
+  /** Those that may hold the key. */
+  #windowsOfKey(): readonly number[] | undefined {
+    return this.#finding === "filters" ? this.#filters.mayHold(this.#key.one, this.#key.two) : [...this.#windows.keys()];
+  }
+
+  /** Says whether any row had it. */
+  #removeFromLog(): boolean {
+    const { logRows, putLog, dropLog } = this.#statements;
+    let isFound = false;
+    for (const row of logRows.all(0)) {
+      const rest = this.#without(bytesOf(row, "entries"));
+      if (rest === undefined) continue;
+      isFound = true;
+      if (rest.length === 0) dropLog.run(numberOf(row, "id"));
+      else putLog.run(rest, numberOf(row, "id"));
+    }
+    return isFound;
+  }
+
   /** The block of a window that would hold the key. */
   #blockOf(window: number): Record<string, unknown> | undefined {
     const row = this.#statements.block.get(window * beginnings + beginningOf(this.#key.one));
@@ -283,14 +314,16 @@ export class DoneRecords {
     return undefined;
   }
 
-  /** Entries but those of the key; undefined where none is. */
+  /** Entries but those of the key, whose steps are blotted out; undefined where none is. */
   #without(bytes: Uint8Array): Uint8Array | undefined {
     const rest: Uint8Array[] = [];
     let isFound = false;
     for (let at = 0; at < bytes.length;) {
       const next = afterEntry(bytes, at);
-      if (this.#key.isAt(bytes, at)) isFound = true;
-      else rest.push(bytes.subarray(at, next));
+      if (this.#key.isAt(bytes, at)) {
+        isFound = true;
+        this.#statements.blotDetails.run(readEntry(bytes, at).details);
+      } else rest.push(bytes.subarray(at, next));
       at = next;
     }
     return isFound ? Buffer.concat(rest) : undefined;
@@ -303,10 +336,8 @@ function wordsOf(bytes: Uint8Array): Uint32Array {
   return words;
 }
 
-function entriesOf(bytes: Uint8Array): DoneEntry[] {
-  const entries: DoneEntry[] = [];
+function addEntries(entries: DoneEntry[], bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length; at = afterEntry(bytes, at)) entries.push(readEntry(bytes, at));
-  return entries;
 }
 
 /** The last row of `done_log` and of `done_details` stays, so that no number is given twice while others know it. */
@@ -339,6 +370,7 @@ const sql = {
   dropBlocks: "DELETE FROM done_blocks WHERE id >= ? AND id < ?",
   putDetails: "INSERT INTO done_details (expires_at_ms, details) VALUES (?, ?)",
   details: "SELECT details FROM done_details WHERE id = ? AND expires_at_ms > ?",
+  blotDetails: "UPDATE done_details SET expires_at_ms = 0, details = x'' WHERE id = ?",
   dropDetails: `DELETE FROM done_details WHERE id IN (SELECT id FROM done_details ORDER BY id LIMIT ?) AND expires_at_ms <= ?
     AND id < (SELECT max(id) FROM done_details)`,
   internPipeline: "INSERT INTO pipelines (hash) VALUES (?) ON CONFLICT (hash) DO UPDATE SET hash = excluded.hash RETURNING id",

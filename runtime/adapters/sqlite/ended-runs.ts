@@ -2,7 +2,7 @@
 import { decodeSetbacks, type Setback } from "../../core/setback.ts";
 import type { StepRecord } from "../../core/run.ts";
 import type { FinishWrite } from "../../ports/run-store.ts";
-import { packDetails, unpackDetails } from "./done-details.ts";
+import { type DoneDetails, packDetails, unpackDetails } from "./done-details.ts";
 import type { DoneEntry } from "./done-entries.ts";
 import type { DoneRecords } from "./done-records.ts";
 import type { FinishedRow, RunRow, Statements } from "./statements.ts";
@@ -46,17 +46,23 @@ export function partsOf(
   nowMs: number,
 ): { readonly steps: readonly StepRecord[]; readonly setbacks: readonly Setback[] } {
   if (details === undefined) return { steps: statements.stepsOf(id), setbacks: statements.setbacksOf(id) };
-  const packed = done.details(details, nowMs);
-  if (packed === undefined) return { steps: noSteps, setbacks: [] };
-  const { steps, setbacks } = unpackDetails(packed);
+  const { steps, setbacks } = detailsOf(done, details, nowMs);
   return { steps, setbacks: decodeSetbacks(setbacks) };
+}
+
+function detailsOf(done: DoneRecords, number: number, nowMs: number): DoneDetails {
+  const packed = done.details(number, nowMs);
+  return packed === undefined ? { steps: noSteps, setbacks: [] } : unpackDetails(packed);
 }
 
 /** The number of its row, which one that is kept shorter is given: what is noted with it has to lie somewhere. */
 export function openedRow(records: FileRecords, consumer: number, eventId: string, row: FoundRow, nowMs: number): number {
   if (row.details === undefined) return row.id;
-  const id = records.statements.putDone(consumer, eventId, row);
-  for (const step of partsOf(records, row, nowMs).steps) records.statements.putStep(id, step, step.atMs);
+  const { statements, done } = records;
+  const id = statements.putDone(consumer, eventId, row);
+  const { steps, setbacks } = detailsOf(done, row.details, nowMs);
+  for (const step of steps) statements.putStep(id, step, step.atMs);
+  for (const setback of setbacks) statements.addSetback(id, setback);
   return id;
 }
 
@@ -64,7 +70,7 @@ export function openedRow(records: FileRecords, consumer: number, eventId: strin
 export function forgetRecord({ statements, done }: FileRecords, consumer: number, eventId: string): void {
   const row = statements.findRun(consumer, eventId);
   if (row !== undefined) statements.forgetRun(row.id);
-  done.remove(consumer, eventId);
+  if (done.find(consumer, eventId, 0) !== undefined) done.remove(consumer, eventId);
 }
 
 /** Whether it was written: the caller still had the run. */

@@ -222,8 +222,8 @@ class SqliteRunRecords implements RunRecords {
         done.committed();
         return answer;
       } catch (error) {
-        statements.rollback();
         done.forget();
+        statements.rollback();
         throw error;
       }
     });

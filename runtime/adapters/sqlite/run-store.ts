@@ -105,11 +105,15 @@ export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
       this.#consumerId = consumerId;
       this.#secret = secret;
       this.#mark = mark;
-      this.#records = {
-        statements: prepareStatements(database),
-        done: new DoneRecords(database, "filters", this.#options.windowRecords ?? windowRecords),
-      };
+      const done = new DoneRecords(database, "filters", this.#options.windowRecords ?? windowRecords);
+      // The filters of many windows take seconds: read here, they hold up no other writer, and no call.
+      database.exec("BEGIN");
+      done.begin();
+      database.exec("COMMIT");
+      this.#records = { statements: prepareStatements(database), done };
     } catch (error) {
+      this.#database?.close();
+      this.#database = undefined;
       throw error instanceof ConfigurationError ? error : unavailable(error);
     }
   }
@@ -391,8 +395,8 @@ export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
       done.committed();
       return answer;
     } catch (error) {
-      statements.rollback();
       done.forget();
+      statements.rollback();
       throw unavailable(error);
     }
   }

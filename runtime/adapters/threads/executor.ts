@@ -6,6 +6,7 @@
  * loop is blocked cannot: thread-watch.ts sees to those.
  */
 import { availableParallelism } from "node:os";
+import { ChurningTable } from "../../core/churning.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { CallReport, LossPart, RunAnswer } from "../../core/outcome.ts";
 import type {
@@ -62,8 +63,7 @@ export class ThreadsExecutor implements Executor {
   readonly #apart = "(apart)";
   /** By dedicated skill; the shared one under the empty name. */
   readonly #lanes = new Map<string, Lane>();
-  readonly #runs = new Map<number, RunEntry>();
-  readonly #tickets = new Map<number, RunEntry>();
+  readonly #runs = ChurningTable.byNumber<RunEntry>();
   readonly #slow: (parts: readonly SlowStart[]) => void;
   readonly #threadWatch: ThreadWatch;
   readonly #skillNames: readonly string[];
@@ -71,7 +71,6 @@ export class ThreadsExecutor implements Executor {
   #host: Lane | undefined;
   readonly #loopUse: LoopUseReader;
   #leaked = 0;
-  #lastTicket = 0;
   #lastRequest = 0;
   #listener: ExecutorListener | undefined;
   #watch: NodeJS.Timeout | undefined;
@@ -128,10 +127,8 @@ export class ThreadsExecutor implements Executor {
         this.#answerLater(order.runId, this.#isDown === undefined ? unknown : { kind: "not-started", why: this.#isDown });
         continue;
       }
-      this.#lastTicket += 1;
-      const entry = new RunEntry(this.#lastTicket, order, nowMs);
+      const entry = new RunEntry(lane, order, nowMs);
       this.#runs.set(order.runId, entry);
-      this.#tickets.set(entry.ticket, entry);
       lane.enqueue(entry);
       lanes.add(lane);
     }
@@ -254,6 +251,7 @@ export class ThreadsExecutor implements Executor {
       logLevel = infoAndAbove,
       traces,
       contracts,
+      rehearses = true,
       settings: settingsOf,
     } = this.#options;
     const settings: ThreadSettings = {
@@ -271,6 +269,7 @@ export class ThreadsExecutor implements Executor {
       retries,
       traces,
       contracts,
+      rehearses,
       loopUse: { sums: this.#loopUse.buffer, skills: this.#skillNames },
     };
     const { heapBytesMax, startTimeoutMs = defaultStartTimeoutMs, endWithinMs = defaultEndWithinMs } = this.#options;
@@ -291,8 +290,11 @@ export class ThreadsExecutor implements Executor {
       },
     );
     const told = settings.plugins.map((plugin) => plugin.name);
-    const lane = new Lane(pool, told, monotonicMs, name === this.#apart, (entry, why) => {
-      this.#giveUp(entry, { kind: "thread-lost", why, part: "suspect" });
+    const lane = new Lane(pool, told, {
+      nowMs: monotonicMs,
+      isOneAtATime: name === this.#apart,
+      runs: () => this.#runs.values(),
+      failed: (entry, why) => this.#giveUp(entry, { kind: "thread-lost", why, part: "suspect" }),
     });
     this.#lanes.set(name, lane);
     return lane;
@@ -334,7 +336,7 @@ export class ThreadsExecutor implements Executor {
     // Before the answers, which end what they are of.
     const steps: StepRequest[] = [];
     for (const { ticket, requestId, step, fellBack } of report.steps) {
-      const entry = this.#tickets.get(ticket);
+      const entry = this.#runs.get(ticket);
       if (entry === undefined) continue;
       this.#lastRequest += 1;
       entry.request = { outer: this.#lastRequest, inner: requestId };
@@ -343,7 +345,7 @@ export class ThreadsExecutor implements Executor {
     const results: RunResult[] = [];
     const traces = report.traces.length === 0 ? undefined : new Map(report.traces.map(({ ticket, trace }) => [ticket, trace]));
     const take = (ticket: number, durationMs: number, recordingMs: number, answer: RunAnswer, calls: readonly CallReport[]): void => {
-      const entry = this.#tickets.get(ticket);
+      const entry = this.#runs.get(ticket);
       if (entry === undefined) return;
       this.#forget(entry);
       results.push({ runId: entry.order.runId, answer, calls, durationMs, recordingMs, trace: traces?.get(ticket) });
@@ -360,14 +362,14 @@ export class ThreadsExecutor implements Executor {
 
   #requestsOf(needs: Report["needs"]): UsageRequest[] {
     return needs.flatMap(({ ticket, ...request }) => {
-      const entry = this.#tickets.get(ticket);
+      const entry = this.#runs.get(ticket);
       return entry === undefined ? [] : [{ runId: entry.order.runId, ...request }];
     });
   }
 
   #questionsOf(questions: Report["questions"]): RunQuestion[] {
     return questions.flatMap(({ ticket, requestId, about }) => {
-      const entry = this.#tickets.get(ticket);
+      const entry = this.#runs.get(ticket);
       return entry === undefined ? [] : [{ runId: entry.order.runId, requestId, about }];
     });
   }
@@ -389,12 +391,10 @@ export class ThreadsExecutor implements Executor {
 
   #forget(entry: RunEntry): void {
     entry.isAnswered = true;
-    this.#tickets.delete(entry.ticket);
-    if (this.#runs.get(entry.order.runId) === entry) this.#runs.delete(entry.order.runId);
-    const { order } = entry;
-    const lane = order.apart ? this.#lanes.get(this.#apart) : this.#laneOf(order);
-    lane?.forget(entry);
-    if (lane?.isOneAtATime === true) lane.dispatch();
+    const { lane, ticket } = entry;
+    this.#runs.delete(ticket);
+    lane.forget(entry);
+    if (lane.isOneAtATime) lane.dispatch();
   }
 
   /** Answers in a turn of its own, so that the listener is never called from within a call of its own. */
@@ -414,7 +414,7 @@ export class ThreadsExecutor implements Executor {
     const lane = this.#lanes.get(name);
     const begun: RunEntry[] = [];
     const moved: RunEntry[] = [];
-    const held = lane?.lose(thread) ?? [];
+    const held = lane?.postedTo(thread) ?? [];
     for (const entry of held) if (thread.hasBegun(entry.sequence)) begun.push(entry);
     // Alone on a thread that others use, too, it may still pay for what one before it left behind there.
     const isBlamed = begun.some((entry) => entry.blame !== undefined);
@@ -440,7 +440,7 @@ export class ThreadsExecutor implements Executor {
   }
 
   #loseAll(why: string): void {
-    for (const entry of this.#tickets.values()) {
+    for (const entry of this.#runs.values()) {
       // A thread that still lives may begin a run of its own while it is ended.
       this.#giveUp(entry, entry.thread === undefined ? { kind: "not-started", why } : { kind: "thread-lost", why, part: "bystander" });
     }
@@ -452,7 +452,7 @@ export class ThreadsExecutor implements Executor {
       () => {
         this.#watch = undefined;
         for (const lane of this.#lanes.values()) this.#look(lane);
-        if (this.#tickets.size > 0 || [...this.#lanes.values()].some((lane) => this.#threadWatch.isOpen(lane))) this.#armWatch();
+        if (this.#runs.size > 0 || [...this.#lanes.values()].some((lane) => this.#threadWatch.isOpen(lane))) this.#armWatch();
       },
       Math.min(watchMaxMs, Math.max(10, this.#graceMs / 2)),
     );

@@ -1,7 +1,7 @@
 /** The runs of one thread pool: those that wait, by skill, and how they are cut into tasks. */
 import { batchSize, measuredWorkMs } from "./batch-size.ts";
 import { packOrders } from "./orders.ts";
-import { type RunEntry, RunQueue } from "./run-entry.ts";
+import { type RunEntry, type RunPlace, RunQueue } from "./run-entry.ts";
 import type { PoolThread, ThreadPool } from "./thread-pool.ts";
 
 interface SkillQueue {
@@ -13,27 +13,33 @@ interface SkillQueue {
   isListed: boolean;
 }
 
-export class Lane {
+export interface LaneOptions {
+  nowMs(): number;
+  /** A run gets a thread only while no other is with one. */
+  readonly isOneAtATime: boolean;
+  /** All runs that are not answered, of whichever lane. */
+  runs(): Iterable<RunEntry>;
+  /** Hears of runs whose task a thread refused. */
+  failed(entry: RunEntry, why: string): void;
+}
+
+export class Lane implements RunPlace {
   readonly pool: ThreadPool;
   /** Names of the plugins whose skills run there. */
   readonly plugins: readonly string[];
-  readonly #nowMs: () => number;
-  readonly #failed: (entry: RunEntry, why: string) => void;
-  /** A run gets a thread only while no other is with one. */
-  readonly isOneAtATime: boolean;
+  readonly #options: LaneOptions;
   readonly #skills = new Map<string, SkillQueue>();
   /** Skills with runs that wait, in the order in which their turn comes. */
   readonly #turns: SkillQueue[] = [];
-  /** Runs that are with each thread. */
-  readonly #posted = new Map<PoolThread, Set<RunEntry>>();
 
-  /** `failed` gets runs whose task a thread refused. */
-  constructor(pool: ThreadPool, plugins: readonly string[], nowMs: () => number, isOneAtATime: boolean, failed: (entry: RunEntry, why: string) => void) {
+  constructor(pool: ThreadPool, plugins: readonly string[], options: LaneOptions) {
     this.pool = pool;
     this.plugins = plugins;
-    this.isOneAtATime = isOneAtATime;
-    this.#nowMs = nowMs;
-    this.#failed = failed;
+    this.#options = options;
+  }
+
+  get isOneAtATime(): boolean {
+    return this.#options.isOneAtATime;
   }
 
   enqueue(entry: RunEntry): void {
@@ -44,7 +50,7 @@ export class Lane {
 
   /** Runs that their lost thread had not begun wait again, ahead of the others of their skill. */
   putBack(entries: readonly RunEntry[]): void {
-    const nowMs = this.#nowMs();
+    const nowMs = this.#options.nowMs();
     for (const entry of entries) {
       entry.thread = undefined;
       entry.postedAtMs = nowMs;
@@ -70,7 +76,7 @@ export class Lane {
   dispatch(): void {
     while (this.#turns.length > 0) {
       const { thread, idle } = this.pool.findFree();
-      if (thread === undefined || (this.isOneAtATime && this.postedTo(thread).size > 0)) return;
+      if (thread === undefined || (this.isOneAtATime && thread.held > 0)) return;
       const turn = this.#turns.shift() as SkillQueue;
       const { queue, workMs } = turn;
       turn.isListed = false;
@@ -96,19 +102,13 @@ export class Lane {
   /** A run was answered: it waits no more, nor is it with its thread. */
   forget(entry: RunEntry): void {
     if (entry.thread === undefined) this.#skills.get(entry.order.skill)?.queue.forget();
-    else this.#posted.get(entry.thread)?.delete(entry);
+    else entry.thread.held -= 1;
   }
 
   /** Runs with a thread, in the order in which they were posted. */
-  postedTo(thread: PoolThread): ReadonlySet<RunEntry> {
-    return this.#posted.get(thread) ?? noEntries;
-  }
-
-  /** Forgets a lost thread and returns the runs that were with it. */
-  lose(thread: PoolThread): readonly RunEntry[] {
-    const entries = [...this.postedTo(thread)];
-    this.#posted.delete(thread);
-    return entries;
+  postedTo(thread: PoolThread): readonly RunEntry[] {
+    const entries = [...this.#options.runs()].filter((entry) => entry.thread === thread);
+    return entries.sort((one, other) => (one.sequence - other.sequence) | 0);
   }
 
   #list(queue: SkillQueue): void {
@@ -117,25 +117,20 @@ export class Lane {
     this.#turns.push(queue);
   }
 
-  #post(thread: PoolThread, turn: SkillQueue, entries: readonly RunEntry[]): void {
-    let posted = this.#posted.get(thread);
-    if (posted === undefined) {
-      posted = new Set();
-      this.#posted.set(thread, posted);
-    }
-    const nowMs = this.#nowMs();
+  #post(thread: PoolThread, turn: SkillQueue, entries: RunEntry[]): void {
+    const nowMs = this.#options.nowMs();
     for (const entry of entries) {
       entry.thread = thread;
       entry.sequence = thread.posted;
       entry.postedAtMs = nowMs;
       thread.posted = (thread.posted + 1) | 0;
-      posted.add(entry);
     }
+    thread.held += entries.length;
     this.pool.post(thread, packOrders(turn.skill, entries), (workMs, why) => {
       if (workMs !== undefined) turn.workMs = measuredWorkMs(turn.workMs, workMs, entries.length);
-      else for (const entry of entries) if (!entry.isAnswered) this.#failed(entry, why);
+      else for (const entry of entries) if (!entry.isAnswered) this.#options.failed(entry, why);
+      // What is left of piscina's tables of tasks may be taken for alive long after (core/churning.ts): runs and bodies are not to be with it.
+      entries.length = 0;
     });
   }
 }
-
-const noEntries: ReadonlySet<RunEntry> = new Set();

@@ -1,7 +1,8 @@
 /**
  * What every run of a thread goes through is compiled by V8 only after it has been gone through some hundred times: the first seconds of a
  * worker under load would be spent with that. So a thread that has loaded its skills rehearses first: events in each form, made up here, are
- * unpacked, decoded, run by a skill of one step and one emitted event, and reported, by a host and a reporter that nobody listens to.
+ * unpacked, decoded, run by a skill of one step and one emitted event, and reported, by a host and a reporter that nobody listens to. Where
+ * skills of the thread call over HTTP, every other run makes such a call, over a connection in memory.
  * It takes `rehearsalMs`, and at most as long again until the last of it is heard, of a start that takes some hundreds.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
@@ -15,6 +16,7 @@ import { LoopUseCounter, loopUseBytes } from "./loop-use.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { type TicketedOrder, packOrders, unpackOrders } from "./orders.ts";
 import { Reporter } from "./reporter.ts";
+import { type RehearsedDependency, rehearsedDependency } from "./rehearsed-dependency.ts";
 import { openReport } from "./reports.ts";
 import { packr } from "./wire.ts";
 
@@ -29,19 +31,31 @@ const eventType = "Rehearsed";
 const version = "1.0";
 const leaseMs = 60_000;
 
-const skill: PreparedSkill = {
-  skill: defineSkill({
-    name,
-    handles: [{ eventType, versions: "1.x" }],
-    async run(context) {
-      const result = await context.step("step", { kind: "idempotent" }, () => ({ id: context.event.eventId, lines: [1, 2, 3] }));
-      context.emit(eventType, { result, from: context.event.payload });
-    },
-  }),
-  folder: undefined,
-  checkPayload: (value) => ({ ok: true, value }),
-  dependencies: new Map(),
-};
+function skillWith(called: RehearsedDependency | undefined): PreparedSkill {
+  let begun = 0;
+  return {
+    skill: defineSkill({
+      name,
+      handles: [{ eventType, versions: "1.x" }],
+      uses: called === undefined ? [] : [called.dependency],
+      async run(context) {
+        const id = context.event.eventId;
+        begun += 1;
+        if (called !== undefined && begun % 2 === 0) {
+          await context.step("call", { kind: "keyed" }, async (step) => {
+            const { body } = await step.call(called.dependency, { method: "POST", path: `/orders/${id}`, body: context.event.payload });
+            return body as object;
+          });
+        }
+        const result = await context.step("step", { kind: "idempotent" }, () => ({ id, lines: [1, 2, 3] }));
+        context.emit(eventType, { result, from: context.event.payload });
+      },
+    }),
+    folder: undefined,
+    checkPayload: (value) => ({ ok: true, value }),
+    dependencies: new Map(called === undefined ? [] : [[called.prepared.name, called.prepared]]),
+  };
+}
 
 /** A payload of some kilobytes, of what payloads are made of. */
 const payload = {
@@ -110,12 +124,15 @@ function ordersFrom(first: number): readonly ThreadOrder[] {
 
 /** `retries`: memory that nobody else uses. */
 export type RehearsalOptions = Pick<SkillHostOptions, "limits" | "retries" | "clock" | "random"> & {
+  /** Skills of the thread call over HTTP. */
+  readonly callsHttp: boolean;
   /** As the thread begins runs; answers with what there is to report by then. */
   readonly begin: (host: SkillHost, reporter: Reporter, orders: readonly ThreadOrder[]) => Promise<Uint8Array>;
 };
 
 /** Goes through runs until the time is over; resolves with how many have completed. */
-export async function rehearse({ begin, ...options }: RehearsalOptions): Promise<number> {
+export async function rehearse({ begin, callsHttp, ...options }: RehearsalOptions): Promise<number> {
+  const called = callsHttp ? await rehearsedDependency(name) : undefined;
   const { port1, port2 } = new MessageChannel();
   const reporter = new Reporter(
     port1,
@@ -127,8 +144,8 @@ export async function rehearse({ begin, ...options }: RehearsalOptions): Promise
     ...options,
     consumers: [name],
     agent: undefined,
-    skills: new Map([[name, skill]]),
-    circuits: new Int32Array(0),
+    skills: new Map([[name, skillWith(called)]]),
+    circuits: new Int32Array(1),
     sink: reporter.sink,
   });
   const untilMs = monotonicMs() + rehearsalMs;
@@ -148,6 +165,7 @@ export async function rehearse({ begin, ...options }: RehearsalOptions): Promise
   // What is still on its way is heard before it is over.
   while (runs.ended < runs.begun && monotonicMs() < untilMs + rehearsalMs) await nextTurn();
   host.stop();
+  called?.close();
   port1.close();
   port2.close();
   return runs.completed;

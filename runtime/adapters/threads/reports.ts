@@ -69,7 +69,7 @@ const nothingElse: Report = { results: [], steps: [], needs: [], questions: [], 
 
 /** Whether a result says no more than its ticket and its times. */
 export function isPlain(answer: RunAnswer, calls: readonly CallReport[]): boolean {
-  return answer.kind === "completed" && answer.outbox.length === 0 && answer.sessionState === undefined && calls.length === 0;
+  return answer.kind === "completed" && answer.outbox.length === 0 && answer.sessionState === undefined && answer.steps === undefined && calls.length === 0;
 }
 
 const doubleBytes = Float64Array.BYTES_PER_ELEMENT;
@@ -113,11 +113,26 @@ function packRest({ results, steps, needs, questions, logs, traces }: Report): U
   const packedSteps = steps.map(({ ticket, requestId, step, fellBack }): PackedReportedStep =>
     fellBack === undefined ? [ticket, requestId, packStep(step)] : [ticket, requestId, packStep(step), fellBack],
   );
-  return packr.pack([results, packedSteps, needs, questions, logs, traces]);
+  return packr.pack([results.map(packResult), packedSteps, needs, questions, logs, traces]);
+}
+
+type PackedAnswer = RunAnswer | (Omit<Extract<RunAnswer, { kind: "completed" }>, "steps"> & { readonly steps: readonly PackedStep[] });
+type PackedResult = Omit<ReportedResult, "answer"> & { readonly answer: PackedAnswer };
+
+function packResult(result: ReportedResult): PackedResult {
+  const { answer } = result;
+  if (answer.kind !== "completed" || answer.steps === undefined) return result;
+  return { ...result, answer: { ...answer, steps: answer.steps.map(packStep) } };
+}
+
+function unpackResult(result: PackedResult): ReportedResult {
+  const { answer } = result;
+  if (answer.kind !== "completed" || answer.steps === undefined) return result as ReportedResult;
+  return { ...result, answer: { ...answer, steps: (answer.steps as readonly PackedStep[]).map(unpackStep) } };
 }
 
 type PackedRest = readonly [
-  results: readonly ReportedResult[],
+  results: readonly PackedResult[],
   steps: readonly PackedReportedStep[],
   needs: readonly ReportedNeed[],
   questions: readonly ReportedQuestion[],
@@ -143,7 +158,7 @@ export function openReport({ buffer, byteOffset, byteLength }: Uint8Array): Open
 function unpackRest(bytes: Uint8Array): Report {
   const [results, steps, needs, questions, logs, traces] = packr.unpack(bytes) as PackedRest;
   return {
-    results,
+    results: results.map(unpackResult),
     steps: steps.map(([ticket, requestId, step, fellBack]) => ({ ticket, requestId, step: unpackStep(step), fellBack })),
     needs,
     questions,

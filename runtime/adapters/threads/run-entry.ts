@@ -8,10 +8,18 @@ import type { PoolThread } from "./thread-pool.ts";
  */
 export type Blame = { readonly part: "guilty"; readonly at: string } | { readonly part: "suspect" | "bystander" };
 
+/** Where a run waits, and where it is known with which thread it is. */
+export interface RunPlace {
+  readonly isOneAtATime: boolean;
+  forget(entry: RunEntry): void;
+  dispatch(): void;
+}
+
 /** A posted run until it is answered. */
 export class RunEntry implements TicketedOrder {
-  /** Unique in the executor: a run that is posted again gets another. */
+  /** The run's id: a run that is posted again has another. */
   readonly ticket: number;
+  readonly lane: RunPlace;
   readonly order: RunOrder;
   readonly body: Uint8Array;
   /** Monotonic. */
@@ -33,8 +41,9 @@ export class RunEntry implements TicketedOrder {
   /** The step request that waits for its acknowledgement: as the pipeline knows it, and as the thread does. */
   request: { readonly outer: number; readonly inner: number } | undefined;
 
-  constructor(ticket: number, order: RunOrder, nowMs: number) {
-    this.ticket = ticket;
+  constructor(lane: RunPlace, order: RunOrder, nowMs: number) {
+    this.ticket = order.runId;
+    this.lane = lane;
     this.order = order;
     this.body = order.body;
     this.leaseUntilMs = nowMs + order.leaseMs;

@@ -50,6 +50,8 @@ export interface ThreadsExecutorOptions {
   readonly traces?: SamplingPolicy | undefined;
   /** Where the contracts of events lie, as an absolute path; undefined where there are none. */
   readonly contracts?: ContractsSettings | undefined;
+  /** Default true: a thread goes through runs of its own before it takes any, so that what all go through is compiled. */
+  readonly rehearses?: boolean | undefined;
   /** Hears what was slow when a thread started; of each part once, for the threads do the same. */
   readonly slow?: ((part: SlowStart) => void) | undefined;
 }

@@ -74,6 +74,8 @@ export class PoolThread {
   tasks = 0;
   /** Runs posted to it, wrapping like its own count of runs begun. */
   posted = 0;
+  /** Those of them that are not answered. */
+  held = 0;
   isAlive = true;
   /** Its loop does not turn. */
   isSilent = false;

@@ -42,6 +42,8 @@ export interface ThreadSettings {
   readonly traces: SamplingPolicy | undefined;
   /** Where the contracts of events lie, as an absolute path; undefined where there are none. */
   readonly contracts: ContractsSettings | undefined;
+  /** Whether it goes through runs of its own before it takes any. */
+  readonly rehearses: boolean;
   /** Where threads count how long the code of each of these skills holds their loops. */
   readonly loopUse: { readonly sums: SharedArrayBuffer; readonly skills: readonly string[] };
 }

@@ -2,7 +2,8 @@
 import type { DoneBefore, TestEvent, TestMessage, TestSession } from "../../testing/skill-case.ts";
 import { type CallAnswer } from "../../skills/host/call-answers.ts";
 import { codeOf } from "./code-of.ts";
-import { type TestRunner, vitest } from "./skill-files.ts";
+import { callOfPlace } from "../../testing/choose-answer.ts";
+import { importsOfRunner, type TestRunner } from "./skill-files.ts";
 
 /** How the test gets hold of what a plugin defines: by the name that its module exports, or of the plugin itself. */
 export interface Exported {
@@ -13,6 +14,8 @@ export interface Exported {
 
 export interface RecordedTest {
   readonly runner: TestRunner;
+  /** In TypeScript, not in JavaScript. */
+  readonly isTyped: boolean;
   /** Of the plugin's module, from the test's place. */
   readonly module: string;
   readonly eventId: string;
@@ -44,53 +47,57 @@ function answerCode({ came }: CallAnswer, isHttp: boolean): string {
     const said = codeOf({ code, definite, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
     return `fault.thrown(new ${retryable ? "TransientError" : "PermanentError"}(${JSON.stringify(message)}, ${said}))`;
   }
-  if (!isHttp) return codeOf(came.response, "  ");
+  if (!isHttp) return codeOf(came.response, "    ");
   const { status, body } = came.response as { readonly status: number; readonly body: unknown };
-  return codeOf({ ...(status === 200 ? {} : { status }), ...(body === undefined ? {} : { body }) }, "  ");
+  return codeOf({ ...(status === 200 ? {} : { status }), ...(body === undefined ? {} : { body }) }, "    ");
 }
 
-function stubCode(stub: RecordedStub): string {
-  const codes = stub.answers.map((answer) => answerCode(answer, stub.isHttp));
-  const [only = "{}", ...others] = codes;
-  return `stub(${constantOf(stub.dependency)}, ${others.length === 0 ? only : `inTurn(${codes.join(", ")})`})`;
+function stubCode(stub: RecordedStub, hasOthers: boolean): string {
+  const { dependency, isHttp, answers } = stub;
+  const calls = answers.map((answer) => {
+    const call = Object.entries(callOfPlace(answer.step, answer.place)).map(([name, value]) => `${name}: ${JSON.stringify(value)}, `);
+    return `    { ${call.join("")}answer: ${answerCode(answer, isHttp)} },\n`;
+  });
+  const others = hasOthers ? `, stubs.find(({ dependency }) => dependency.name === ${JSON.stringify(dependency.name)})` : "";
+  return `stub(${constantOf(dependency)}, byCall([\n${calls.join("")}  ]${others}))`;
 }
 
 function constantOf({ name, exported }: Exported): string {
   return exported ?? name.replaceAll(/[^\w$]+(\w?)/g, (_, next: string) => next.toUpperCase()).replace(/^(?=\d)/, "_");
 }
 
-function imports({ runner, module, skill, stubs, stubsFile }: RecordedTest, code: string): readonly string[] {
+function imports({ runner, isTyped, module, skill, stubs, stubsFile }: RecordedTest, code: string): readonly string[] {
   const all = [skill, ...stubs.map(({ dependency }) => dependency)];
   const named = [...new Set(all.flatMap(({ exported }) => exported ?? []))].toSorted();
   const unnamed = all.some(({ exported }) => exported === undefined);
   const used = (names: readonly string[]): string => names.filter((name) => new RegExp(String.raw`\b${name}\b`).test(code)).join(", ");
   const errors = used(["PermanentError", "TransientError"]);
-  const types = unnamed ? ["type Dependency", "type Skill"] : [];
+  const types = unnamed && isTyped ? ["type Dependency", "type Skill"] : [];
   const own = [...(errors === "" ? [] : [errors]), ...types].join(", ");
   return [
-    ...(runner === "vitest"
-      ? [`import { expect, test } from "${vitest}";`]
-      : ['import { strict as assert } from "node:assert";', 'import { test } from "node:test";']),
+    ...importsOfRunner(runner),
     ...(own === "" ? [] : [`import { ${own} } from "holdfast";`]),
-    `import { ${used(["fault", "inTurn", "stub", "testSkill"])} } from "holdfast/testing";`,
+    `import { ${used(["byCall", "fault", "stub", "testSkill"])} } from "holdfast/testing";`,
     `import ${[...(unnamed ? ["plugin"] : []), ...(named.length > 0 ? [`{ ${named.join(", ")} }`] : [])].join(", ")} from ${JSON.stringify(module)};`,
     ...(stubsFile === undefined ? [] : [`import stubs from ${JSON.stringify(stubsFile)};`]),
   ];
 }
 
-function found({ skill, stubs }: RecordedTest): readonly string[] {
+function found({ isTyped, skill, stubs }: RecordedTest): readonly string[] {
   const of = (list: string, type: string, one: Exported): readonly string[] =>
-    one.exported === undefined ? [`const ${constantOf(one)} = plugin.${list}.find(({ name }) => name === ${JSON.stringify(one.name)}) as ${type};`] : [];
+    one.exported === undefined
+      ? [`const ${constantOf(one)} = plugin.${list}.find(({ name }) => name === ${JSON.stringify(one.name)})${isTyped ? ` as ${type}` : ""};`]
+      : [];
   return [...of("skills", "Skill", skill), ...stubs.flatMap(({ dependency }) => of("dependencies", "Dependency", dependency))];
 }
 
 export function recordedTest(test: RecordedTest): string {
-  const { runner, eventId, failure, skill, event, message, session, done, stubs, stubsFile, notes } = test;
+  const { runner, isTyped, eventId, failure, skill, event, message, session, done, stubs, stubsFile, notes } = test;
   const others =
     stubsFile === undefined
       ? []
       : [`...stubs.filter(({ dependency }) => ${codeOf(stubs.map(({ dependency }) => dependency.name))}.every((name) => name !== dependency.name))`];
-  const dependencies = [...stubs.map(stubCode), ...others];
+  const dependencies = [...stubs.map((one) => stubCode(one, stubsFile !== undefined)), ...others];
   const given = [
     "event",
     ...(message === undefined ? [] : ["message"]),
@@ -102,12 +109,14 @@ export function recordedTest(test: RecordedTest): string {
     `const event = ${codeOf(event)};`,
     ...(message === undefined ? [] : [`const message = ${codeOf(message)};`]),
     ...(session === undefined ? [] : [`const session = ${codeOf(session)};`]),
-    ...(done.length === 0 ? [] : ["/** What was on record. */", `const done = ${codeOf(done)};`.replaceAll(/(kind|state): ("[a-zA-Z]+")/g, "$1: $2 as const")]),
+    ...(done.length === 0
+      ? []
+      : ["/** What was on record. */", `const done = ${codeOf(done)};`.replaceAll(/(kind|state): ("[a-zA-Z]+")/g, isTyped ? "$1: $2 as const" : "$&")]),
     ...(dependencies.length === 0 ? [] : [`const dependencies = [\n${dependencies.map((one) => `  ${one},`).join("\n")}\n];`]),
     "",
     `test(${JSON.stringify(`event ${eventId} completes`)}, async () => {`,
     `  const { outcome, reason, description } = await testSkill(${constantOf(skill)}, { ${given.join(", ")} });`,
-    runner === "vitest"
+    runner !== "node"
       ? '  expect([outcome, reason, description]).toEqual(["completed", "", ""]);'
       : '  assert.deepEqual([outcome, reason, description], ["completed", "", ""]);',
     "});",

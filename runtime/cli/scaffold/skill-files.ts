@@ -16,7 +16,12 @@ export interface NewSkill {
 /** The package, which only the projects that are made have. */
 export const vitest = "vitest";
 
-export type TestRunner = "node" | "vitest";
+export type TestRunner = "node" | "vitest" | "jest";
+
+export function importsOfRunner(runner: TestRunner): readonly string[] {
+  if (runner === "node") return ['import { strict as assert } from "node:assert";', 'import { test } from "node:test";'];
+  return [`import { expect, test } from "${runner === "jest" ? "@jest/globals" : vitest}";`];
+}
 
 /** Names in code that the file has taken already. */
 const taken = new Set([
@@ -128,11 +133,9 @@ function testOf({ name, eventType, dependency, runner }: NewSkill): string {
   const tools = service === undefined ? "testSkill" : "fault, stub, testSkill";
   const given = service === undefined ? "{ event }" : "{ event, dependencies }";
   const payload = service === undefined ? '{ id: "a-1", result: "A-1" }' : '{ id: "a-1", status: 200 }';
-  const imports =
-    runner === "vitest" ? `import { expect, test } from "${vitest}";` : 'import { strict as assert } from "node:assert";\nimport { test } from "node:test";';
   const equal = (found: string, expected: string): string =>
-    runner === "vitest" ? `expect(${found}).toEqual(${expected});` : `assert.deepEqual(${found}, ${expected});`;
-  return `${imports}
+    runner !== "node" ? `expect(${found}).toEqual(${expected});` : `assert.deepEqual(${found}, ${expected});`;
+  return `${importsOfRunner(runner).join("\n")}
 import { ${tools} } from "holdfast/testing";
 import { ${service === undefined ? skill : `${service}, ${skill}`} } from "./index.ts";
 ${service === undefined ? "" : 'import dependencies from "./stubs.ts";\n'}

@@ -102,9 +102,9 @@ export interface HttpResponse<Body = unknown> {
 }
 
 /** What requests and answers of a dependency have to be; of one over HTTP their bodies, where there are some. */
-export interface CallSchemas {
+export interface CallSchemas<Answered = unknown> {
   readonly request: PayloadSchema<unknown> | undefined;
-  readonly response: PayloadSchema<unknown> | undefined;
+  readonly response: GivenSchema<Answered, unknown> | undefined;
   readonly of: "bodies" | "values";
 }
 
@@ -124,8 +124,11 @@ export interface ModelPrice {
 
 export const generativeOperations = ["chat", "text_completion", "embeddings"] as const;
 
-/** Something outside that a skill calls. Made by `defineDependency`. */
-export interface Dependency<Request = never, Response = unknown> {
+/**
+ * Something outside that a skill calls. Made by `defineDependency`. `Answered` is what the other side answers, and `Response` what the schema of answers makes of
+ * it: the same, unless that fills in or converts.
+ */
+export interface Dependency<Request = never, Response = unknown, Answered = unknown> {
   readonly kind: "holdfast.dependency";
   readonly name: string;
   readonly bulkhead: BulkheadPolicy;
@@ -141,7 +144,7 @@ export interface Dependency<Request = never, Response = unknown> {
   /** Undefined where it is none. */
   readonly generativeAi: GenerativeAi | undefined;
   /** Undefined where nothing is checked. */
-  readonly schemas: CallSchemas | undefined;
+  readonly schemas: CallSchemas<Answered> | undefined;
   /** Of an HTTP dependency; the configuration may give or replace it. */
   readonly baseUrl: string | undefined;
   /** Largest response body of an HTTP dependency, in bytes. */
@@ -192,13 +195,13 @@ interface TokenOptions<Request, Response> {
 }
 
 /** What `defineDependency` takes of a dependency over HTTP. */
-export interface HttpDependencyOptions<RequestBody = unknown, ResponseBody = unknown>
+export interface HttpDependencyOptions<RequestBody = unknown, ResponseBody = unknown, AnsweredBody = unknown>
   extends DependencyOptions, TokenOptions<HttpRequest<RequestBody>, HttpResponse<ResponseBody>> {
   /**
    * What bodies are: any Standard Schema validator, or a JSON Schema. A request that is something else is not sent (`REQUEST_INVALID`), an answer that is fails the call
    * (`RESPONSE_INVALID`), and types come from there. Default: anything.
    */
-  readonly schemas?: { readonly request?: GivenSchema<RequestBody, unknown>; readonly response?: PayloadSchema<ResponseBody> };
+  readonly schemas?: { readonly request?: GivenSchema<RequestBody, unknown>; readonly response?: GivenSchema<AnsweredBody, ResponseBody> };
   /** `http:` or `https:`; the configuration may give or replace it. */
   readonly baseUrl?: string;
   /** 1 to 1 GiB; default 4 MiB. */
@@ -207,11 +210,11 @@ export interface HttpDependencyOptions<RequestBody = unknown, ResponseBody = unk
 }
 
 /** What `defineDependency` takes of a dependency that is called by a function. */
-export interface CustomDependencyOptions<Request, Response, Asked = Request> extends DependencyOptions, TokenOptions<Asked, Response> {
+export interface CustomDependencyOptions<Request, Response, Asked = Request, Answered = Response> extends DependencyOptions, TokenOptions<Asked, Response> {
   /** What requests and answers are; see `HttpDependencyOptions`. */
-  readonly schemas?: { readonly request?: GivenSchema<Asked, Request>; readonly response?: PayloadSchema<Response> };
-  /** Makes the call instead of HTTP. It is given what the schema has made of the request. */
-  readonly request: RequestFunction<Request, Response>;
+  readonly schemas?: { readonly request?: GivenSchema<Asked, Request>; readonly response?: GivenSchema<Answered, Response> };
+  /** Makes the call instead of HTTP. It is given what the schema has made of the request, and gives what that of answers takes. */
+  readonly request: RequestFunction<Request, Answered>;
 }
 
 const timeoutNesting = [
@@ -334,10 +337,12 @@ function checkSchemas(owner: string, given: unknown, of: CallSchemas["of"]): Cal
  * Defines something outside that skills call, over HTTP or through a `request` function of its own. Its limits hold for the
  * whole worker: the bulkhead counts runs that use it, wherever they run. Throws `ConfigurationError`.
  */
-export function defineDependency<RequestBody = unknown, ResponseBody = unknown>(
-  options: HttpDependencyOptions<RequestBody, ResponseBody>,
-): Dependency<HttpRequest<RequestBody>, HttpResponse<ResponseBody>>;
-export function defineDependency<Request, Response, Asked = Request>(options: CustomDependencyOptions<Request, Response, Asked>): Dependency<Asked, Response>;
+export function defineDependency<RequestBody = unknown, ResponseBody = unknown, AnsweredBody = ResponseBody>(
+  options: HttpDependencyOptions<RequestBody, ResponseBody, AnsweredBody>,
+): Dependency<HttpRequest<RequestBody>, HttpResponse<ResponseBody>, HttpResponse<AnsweredBody>>;
+export function defineDependency<Request, Answered, Asked = Request, Response = Answered>(
+  options: CustomDependencyOptions<Request, Response, Asked, Answered>,
+): Dependency<Asked, Response, Answered>;
 export function defineDependency<Request, Response>(
   options: HttpDependencyOptions | CustomDependencyOptions<Request, Response>,
 ): Dependency<Request, Response> | HttpDependency {

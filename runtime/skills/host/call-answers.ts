@@ -13,12 +13,12 @@ const answersMax = 32;
 /** Of one dependency. What is larger is left out. */
 const answerBytesMax = 8 * 1024;
 
-/** What one call came to. `number`: from 1 among the calls of its dependency in its step, or outside of steps. */
+/** What one call came to. `place`: which one it was of the calls of its dependency in its step, or outside of steps, as `placeOfCall` says it. */
 export interface CallAnswer {
   readonly dependency: string;
   /** Undefined outside of steps. */
   readonly step: string | undefined;
-  readonly number: number;
+  readonly place: string;
   readonly came: { readonly response: unknown } | { readonly failure: CallFailure };
 }
 
@@ -35,7 +35,7 @@ export interface CallFailure {
 /** Keeps dates, bytes, maps and sets, as step results do. */
 const packr = new Packr({ structuredClone: true, copyBuffers: true });
 
-type Packed = readonly [step: string | undefined, number: number, isFailure: boolean, came: unknown];
+type Packed = readonly [step: string | undefined, place: string, isFailure: boolean, came: unknown];
 
 function failureOf(error: SkillError): CallFailure {
   const { code, message, retryable, definite, status } = error;
@@ -53,7 +53,7 @@ export function errorOfCall({ dependency, failure }: { readonly dependency: stri
 interface Kept {
   readonly dependency: string;
   readonly step: string | undefined;
-  readonly number: number;
+  readonly place: string;
   readonly response: unknown;
   readonly error: SkillError | undefined;
 }
@@ -62,10 +62,10 @@ interface Kept {
 export class CallAnswers {
   #kept: Kept[] = [];
 
-  add(dependency: string, step: string | undefined, number: number, response: unknown, error?: SkillError): void {
+  add(dependency: string, step: string | undefined, place: string, response: unknown, error?: SkillError): void {
     if (error === undefined && !isSmall(response)) return;
     if (this.#kept.length === answersMax) this.#kept.shift();
-    this.#kept.push({ dependency, step, number, response, error });
+    this.#kept.push({ dependency, step, place, response, error });
   }
 
   /** The step's record holds what became of its calls. */
@@ -76,10 +76,10 @@ export class CallAnswers {
   /** By dependency; of each as many as fit, the first ones first. */
   pack(): ReadonlyMap<string, Uint8Array> {
     const lists = new Map<string, { readonly entries: Uint8Array[]; left: number }>();
-    for (const { dependency, step, number, response, error } of this.#kept) {
+    for (const { dependency, step, place, response, error } of this.#kept) {
       const list = lists.get(dependency) ?? { entries: [], left: answerBytesMax };
       lists.set(dependency, list);
-      const entry = packOrNothing([step, number, error !== undefined, error === undefined ? response : failureOf(error)]);
+      const entry = packOrNothing([step, place, error !== undefined, error === undefined ? response : failureOf(error)]);
       if (entry === undefined || entry.byteLength > list.left) continue;
       list.left -= entry.byteLength;
       list.entries.push(entry);
@@ -154,9 +154,9 @@ function withoutSecrets(value: unknown, isHeaders = false): unknown {
 /** Undefined for what cannot be kept, such as a stream. */
 function packOrNothing(packed: Packed): Uint8Array | undefined {
   try {
-    const [step, number, isFailure, came] = packed;
+    const [step, place, isFailure, came] = packed;
     checkData("answer", came);
-    return packr.pack([step, number, isFailure, isFailure ? came : withoutSecrets(came)]);
+    return packr.pack([step, place, isFailure, isFailure ? came : withoutSecrets(came)]);
   } catch {
     return undefined;
   }
@@ -166,8 +166,8 @@ function packOrNothing(packed: Packed): Uint8Array | undefined {
 export function unpackAnswers(dependency: string, bytes: Uint8Array): readonly CallAnswer[] {
   try {
     return (packr.unpack(bytes) as readonly Uint8Array[]).map((entry) => {
-      const [step, number, isFailure, came] = packr.unpack(entry) as Packed;
-      return { dependency, step: step ?? undefined, number, came: isFailure ? { failure: came as CallFailure } : { response: came } };
+      const [step, place, isFailure, came] = packr.unpack(entry) as Packed;
+      return { dependency, step: step ?? undefined, place, came: isFailure ? { failure: came as CallFailure } : { response: came } };
     });
   } catch {
     return [];

@@ -10,6 +10,9 @@ import { type Skill, defaultEmittedVersion } from "../author/define-skill.ts";
 import { checkEmitOptions } from "./emit-options.ts";
 import type { EventContracts } from "./event-contracts.ts";
 import { checkJson } from "./json-value.ts";
+import type { PreparedSkill } from "./prepared-skill.ts";
+import type { RunHost } from "./run-host.ts";
+import type { ThreadOrder } from "./run-order.ts";
 
 /** Events one run may emit. */
 export const emittedMax = 1_000;
@@ -46,6 +49,18 @@ export interface Emitter {
   readonly contracts: EventContracts | undefined;
   /** What its skill says that it emits. */
   readonly emits: Skill["emits"];
+}
+
+/** What all events of a run have in common. */
+export function emitterOf(
+  {
+    event,
+    host,
+    order,
+  }: { readonly event: EventEnvelope; readonly host: Pick<RunHost<never>, "agent" | "wallMs" | "contracts">; readonly order: Pick<ThreadOrder, "skill"> },
+  { skill }: Pick<PreparedSkill, "skill">,
+): Pick<Emitter, "cause" | "agent" | "wallMs" | "contracts" | "emits"> {
+  return { cause: event, agent: host.agent ?? order.skill, wallMs: host.wallMs(), contracts: host.contracts, emits: skill.emits };
 }
 
 /** One emitted event as a message: the canonical envelope as JSON, and beside it the headers that routing reads. */

@@ -1,6 +1,8 @@
 // Calls over HTTP through undici: one pool of kept-alive connections a dependency and thread.
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { TextDecoder } from "node:util";
-import { type Dispatcher, Pool } from "undici";
+import { type buildConnector, type Dispatcher, Pool } from "undici";
 import { messageOf } from "../../core/errors.ts";
 import type { CallInfo, CallTimeouts, HttpRequest, HttpResponse, RequestFunction } from "../author/define-dependency.ts";
 import { show } from "../author/check-options.ts";
@@ -16,6 +18,8 @@ export interface HttpSettings {
   readonly responseBytesMax: number;
   /** Connections of one thread. */
   readonly connectionsMax: number;
+  /** Makes them; default: over the network. */
+  readonly connect?: () => Duplex;
 }
 
 /** Of a refusal's body this much is quoted. */
@@ -131,14 +135,19 @@ function checkedAtWriting(checkMayAct: () => void): Dispatcher.DispatcherCompose
     });
 }
 
+/** The client knows a connection in the turn after it asked for one; of a socket it uses what every stream has. */
+function connectorOf(connect: () => Duplex): buildConnector.connector {
+  return (_options, callback) => queueMicrotask(() => callback(null, connect() as Socket));
+}
+
 /** The request function of an HTTP dependency. Its pool ends with the thread. */
 export function makeHttpRequest(settings: HttpSettings): RequestFunction<HttpRequest, HttpResponse> {
-  const { name, timeouts, responseBytesMax } = settings;
+  const { name, timeouts, responseBytesMax, connect } = settings;
   const { origin, pathname } = new URL(settings.baseUrl);
   const prefix = pathname === "/" ? "" : pathname;
   const pool = new Pool(origin, {
     connections: settings.connectionsMax,
-    connect: { timeout: timeouts.connectMs },
+    connect: connect === undefined ? { timeout: timeouts.connectMs } : connectorOf(connect),
     headersTimeout: timeouts.headersMs,
     bodyTimeout: timeouts.idleMs,
     keepAliveTimeout: keepAliveMs,

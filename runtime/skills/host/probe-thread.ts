@@ -44,4 +44,6 @@ async function importAll(plugins: readonly ProbedPlugin[]): Promise<void> {
   say({ type: "loaded" });
 }
 
-void importAll(workerData as readonly ProbedPlugin[]);
+// Before it waits: from then on nothing of its own keeps it from ending.
+await Promise.allSettled((workerData as readonly string[]).map((url) => import(url) as Promise<unknown>));
+parentPort?.once("message", (plugins: readonly ProbedPlugin[]) => void importAll(plugins));

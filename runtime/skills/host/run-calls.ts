@@ -15,6 +15,7 @@ import type { OpenStep } from "./open-step.ts";
 import type { PreparedDependency, PreparedSkill } from "./prepared-skill.ts";
 import { permanently, unknownDependency } from "./run-errors.ts";
 import type { ThreadOrder } from "./run-order.ts";
+import { placeOfCall } from "./run-identity.ts";
 import type { RunRecorder } from "./run-recorder.ts";
 import { type MeteredCall, UsageMeter } from "./usage-meter.ts";
 
@@ -61,22 +62,22 @@ export class RunCalls {
     if (options !== undefined) permanently("CALL_INVALID", () => checkCallOptions(name, options));
     const metered = this.#measure(prepared, request, options);
     const heard = new HeardCall(this.#ledger, prepared);
-    const number = this.#number(name);
-    const step = this.#run.open?.name;
+    const call = this.#describe(heard, prepared, request, metered);
+    const { step, idempotencyKey } = call;
     try {
-      const response = await callDependency(this.#run, prepared, this.#describe(heard, prepared, request, metered, number));
+      const response = await callDependency(this.#run, prepared, call);
       metered?.answered(response);
       const spent = prepared.generativeAi && spentBy(prepared.generativeAi, response);
       if (spent !== undefined) this.#ledger.spent(name, spent);
       heard.ended(undefined);
-      this.#answers.add(name, step, number, response);
+      this.#answers.add(name, step, placeOfCall(idempotencyKey), response);
       return response as Response;
     } catch (error) {
       const isAnswer = !this.#run.isEnded && error instanceof SkillError;
       metered?.failed(isAnswer && error.definite);
       if (isAnswer) {
         heard.ended(error);
-        this.#answers.add(name, step, number, undefined, error);
+        this.#answers.add(name, step, placeOfCall(idempotencyKey), undefined, error);
       } else heard.left();
       throw error;
     }
@@ -98,8 +99,9 @@ export class RunCalls {
   }
 
   /** A step's first call of a dependency goes out under the step's own key, its second under one with a number, and so on. */
-  #describe(heard: HeardCall, dependency: PreparedDependency, request: unknown, metered: MeteredCall | undefined, number: number): Call {
+  #describe(heard: HeardCall, dependency: PreparedDependency, request: unknown, metered: MeteredCall | undefined): Call {
     const { open, recorder } = this.#run;
+    const number = this.#number(dependency.name);
     const key = open?.part.callKey ?? this.#run.idempotencyKey;
     const idempotencyKey = number === 1 ? key : `${key}-${number}`;
     const { name: step, kind: stepKind, span } = open ?? {};

@@ -1,6 +1,7 @@
 // What a run throws into its skill.
 import { messageOf } from "../../core/errors.ts";
 import { didYouMean } from "../../core/near-name.ts";
+import type { FailureRecord } from "../../core/outcome.ts";
 import { fieldOf } from "../../core/redact.ts";
 import type { StepRecord } from "../../core/run.ts";
 import { show } from "../author/check-options.ts";
@@ -31,10 +32,20 @@ export function unknownDependency(dependency: unknown, known: readonly string[])
   return new PermanentError(message, { code: "CALL_INVALID" });
 }
 
-export function stepNotStored({ name, state }: StepRecord): TransientError {
-  return new TransientError(`step '${name}': expected its ${state === "intent" ? "intent" : "result"} to be stored, the store did not answer`, {
-    code: "STORE_UNAVAILABLE",
-  });
+/** Undefined for steps that were to be recorded together. */
+export function stepNotStored(step: StepRecord | undefined): TransientError {
+  const which = step === undefined ? "the steps before" : `step '${step.name}'`;
+  return new TransientError(
+    `${which}: expected ${step === undefined ? "their results" : step.state === "intent" ? "its intent" : "its result"} to be stored, the store did not answer`,
+    {
+      code: "STORE_UNAVAILABLE",
+    },
+  );
+}
+
+/** `step`: the one that was open. */
+export function runTimeout(timeoutMs: number, step: string | undefined): FailureRecord {
+  return { code: "RUN_TIMEOUT", message: `expected the run to end within ${timeoutMs} ms, it did not`, ...(step === undefined ? {} : { step }) };
 }
 
 export function stepNotAwaited(step: string): PermanentError {

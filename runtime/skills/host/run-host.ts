@@ -5,8 +5,10 @@ import type { StepRecord } from "../../core/run.ts";
 import type { SamplingPolicy } from "../../core/spans.ts";
 import type { StepAcknowledgement, ToldRuns } from "../../ports/executor.ts";
 import type { LogLevel } from "../author/context.ts";
+import type { Deadlines } from "./deadlines.ts";
 import type { EventContracts } from "./event-contracts.ts";
 import type { Flags } from "./flags.ts";
+import type { LateSteps } from "./late-steps.ts";
 import type { Resources } from "./resources.ts";
 import type { ThreadOrder } from "./run-order.ts";
 
@@ -29,6 +31,8 @@ export interface RunHost<Run> {
   isCircuitOpen(dependency: number): boolean;
   /** `fellBack`: a fallback has answered. */
   writeStep(run: Run, step: StepRecord, fellBack?: FellBack): Promise<StepAcknowledgement["result"]>;
+  /** Sees to it that they are on their way in time. */
+  readonly late: Pick<Deadlines<LateSteps>, "add" | "delete">;
   /** Asks for more of a dependency that is limited: 0 when the call may go on, or the run has ended; else how long there will be nothing. */
   askForMore(run: Run, dependency: number, usage: Usage, waitMaxMs: number): Promise<number>;
   /** Asks for what the thread does not have: undefined when it could not be had, or the run has ended. */

@@ -15,6 +15,16 @@ export function deriveKey({ consumer, eventId, generation }: RunIdentity, ...par
   return hash("sha256", JSON.stringify([consumer, eventId, generation, ...parts]), "hex").slice(0, keyCharacters);
 }
 
+const ofQuery = /^-query-\d+\.\d+/;
+
+/**
+ * What a call's key has beyond its step's own: nothing for the first call of a dependency, `-2` for its second, the fallback's name for one of a fallback,
+ * and `?` for one of the step's query, whose keys are new at every try. It is the same at every execution of the same code.
+ */
+export function placeOfCall(idempotencyKey: string): string {
+  return idempotencyKey.slice(keyCharacters).replace(ofQuery, "?");
+}
+
 /** Names one execution of a run, as no other one is named. */
 export function executionOf({ source, eventId, generation, epoch, runId, attempt }: Execution): string {
   return `${source} ${eventId} ${generation}.${epoch}.${runId}.${attempt}`;

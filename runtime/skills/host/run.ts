@@ -4,7 +4,7 @@
  *   begin ─▶ running ──(returned, threw)──────────────▶ ended
  *               │ a step: stored result? ─▶ return it
  *               │         in doubt? ─▶ again with the same key | query | park
- *               │         may act? ─▶ [intent] ─▶ effect ─▶ checkpoint ─▶ return
+ *               │         may act? ─▶ [intent] ─▶ effect ─▶ checkpoint ─▶ return; one that is harmless twice is recorded later (late-steps.ts)
  *               └──(time over, taken over, told to stop)──▶ ended
  *
  * A run ends once, with one answer. Ending does not stop the skill's code, which may be anywhere; it takes its hands away: from
@@ -34,16 +34,17 @@ import type { SettingsReader } from "../author/define-settings.ts";
 import { admitStep, unmetSteps } from "./admit-step.ts";
 import { type OpenStep, queryPart, recordOf, stepPart } from "./open-step.ts";
 import { OpenStepContext } from "./open-step-context.ts";
-import { emittedMax, makeEmission } from "./emit.ts";
+import { emittedMax, emitterOf, makeEmission } from "./emit.ts";
 import { replyNotAwaited } from "./reply.ts";
 import { RunCalls, type RunOfCalls } from "./run-calls.ts";
 import { RunMessage } from "./run-message.ts";
 import { PermanentError } from "../author/errors.ts";
 import { describeFailure, isDefinite, isUndone } from "./failure.ts";
 import { fallBack, fallingStep } from "./fallbacks.ts";
+import { LateSteps, withLate } from "./late-steps.ts";
 import type { PreparedSkill } from "./prepared-skill.ts";
-import { RunEnded, permanently, stepNotAwaited, stepNotStored } from "./run-errors.ts";
-import type { ToldRuns } from "../../ports/executor.ts";
+import { RunEnded, permanently, runTimeout, stepNotAwaited, stepNotStored } from "./run-errors.ts";
+import type { StepAcknowledgement, ToldRuns } from "../../ports/executor.ts";
 import type { RunHost } from "./run-host.ts";
 import { skillLog } from "./run-log.ts";
 import { RunSession, leftBy } from "./run-session.ts";
@@ -85,6 +86,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
   #session: RunSession | undefined;
   #message: RunMessage | undefined;
   #recorder: RunRecorder | undefined;
+  #late: LateSteps | undefined;
   #open: OpenStep | undefined;
   #failedStep: { readonly error: unknown; readonly name: string } | undefined;
   #isEnded = false;
@@ -175,9 +177,10 @@ export class Run implements SkillContext<never>, RunOfCalls {
     if (this.#saga === undefined) await (this.#message ??= new RunMessage(this)).reply(payload, options);
   }
 
-  /** How its calls went until it ended so. */
+  /** How its calls went until it ended so. Of a run that goes backwards nobody asks again what its calls were answered: what failed is what it did before. */
   reports({ kind }: RunAnswer): readonly CallReport[] {
-    return this.#calls?.reports(kind === "timed-out", kind === "failed" || kind === "timed-out") ?? noReports;
+    const hasFailed = (kind === "failed" || kind === "timed-out" || kind === "outcome-unknown") && this.#saga === undefined;
+    return this.#calls?.reports(kind === "timed-out", hasFailed) ?? noReports;
   }
 
   nowMs(): number {
@@ -202,9 +205,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
 
   /** Its time is over. */
   expire(): void {
-    const step = this.#open === undefined ? undefined : { step: this.#open.name };
-    const message = `expected the run to end within ${this.order.timeoutMs} ms, it did not`;
-    this.end({ kind: "timed-out", failure: { code: "RUN_TIMEOUT", message, ...step } });
+    this.end({ kind: "timed-out", failure: runTimeout(this.order.timeoutMs, this.#open?.name) });
   }
 
   /**
@@ -220,7 +221,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
   end(answer: RunAnswer): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
-    this.host.ended(this, answer);
+    this.host.ended(this, withLate(answer, this.#late));
     this.#signal?.abort(this);
     if (this.#endListeners !== undefined) for (const listener of this.#endListeners) listener();
   }
@@ -248,7 +249,11 @@ export class Run implements SkillContext<never>, RunOfCalls {
     if (this.#saga?.stage === "replaying" || this.#saga?.stage === "over") return this.#goBack(this.#saga);
     const failedStep = this.#failedStep?.error === thrown ? this.#failedStep?.name : undefined;
     const { record, retryable } = describeFailure(thrown, this.#open?.name ?? failedStep, this.#prepared.folder);
-    this.end({ kind: "failed", failure: record, retryable });
+    const answer = { kind: "failed", failure: record, retryable } as const;
+    const recorded = this.#late?.record();
+    if (recorded === undefined) this.end(answer);
+    // What comes next goes on behind them.
+    else void recorded.then((result) => this.end(result === "stale" ? { kind: "stale" } : answer));
   }
 
   checkMayAct(): void {
@@ -264,6 +269,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
   async call<Request, Response>(dependency: Dependency<Request, Response>, request: Request, options?: CallOptions<Response>): Promise<Response> {
     if (this.#isEnded) throw new RunEnded();
     this.#saga?.checkMayCall();
+    if (this.#open === undefined && this.#late !== undefined) await this.#recordLate();
     return (this.#calls ??= new RunCalls(this, this.#prepared.dependencies)).call(dependency, request, options);
   }
 
@@ -280,16 +286,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
     const eventId = this.#derive("emit", part?.emitKey ?? "", part?.emitted ?? this.#emittedOutside);
     const quality = worseQuality(this.#qualities?.worst ?? "full", this.#open?.quality ?? "full");
     const traceparent = this.recorder?.created(eventId, eventType, this.#open?.span);
-    const emitter = {
-      cause: this.event,
-      agent: this.host.agent ?? this.order.skill,
-      eventId,
-      wallMs: this.host.wallMs(),
-      quality,
-      traceparent,
-      contracts: this.host.contracts,
-      emits: this.#prepared.skill.emits,
-    };
+    const emitter = { ...emitterOf(this, this.#prepared), eventId, quality, traceparent };
     const message = permanently("EMIT_INVALID", () => makeEmission(emitter, eventType, payload, options));
     list.push(address === undefined ? message : { ...message, ...address });
     if (part === undefined) this.#emittedOutside += 1;
@@ -323,7 +320,8 @@ export class Run implements SkillContext<never>, RunOfCalls {
     if (this.#isEnded) throw new RunEnded();
     const [options, effect] = stepArguments<AnyStepOptions<Result>, AnyStepEffect<Result>>(given, last);
     const kind = admitStep({ name, options, effect }, { isCritical: this.#prepared.skill.critical, open: this.#open?.name, met: this.#met });
-    if (this.#isInterrupted) this.#stop({ kind: "interrupted" });
+    const mayBeLate = kind === "idempotent" && options.compensate === undefined && !this.#prepared.skill.critical;
+    if (this.#isInterrupted) await this.#recordLate().then(() => this.#stop({ kind: "interrupted" }));
     if (this.#saga !== undefined) {
       const { result, quality } = this.#saga.meet(name, options as StepOptions<unknown, never>);
       this.#keep(name, nothingEmitted, quality);
@@ -339,7 +337,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
     const unmet = record === undefined ? unmetSteps(this.order, this.#met) : undefined;
     if (unmet !== undefined) this.#stop({ kind: "pipeline-changed", why: unmet });
     const idempotencyKey = this.#derive(name);
-    const open = this.#openStep(name, kind, idempotencyKey, "step");
+    const open = this.#openStep(name, kind, idempotencyKey, "step", mayBeLate);
     this.#open = open;
     try {
       const result = (await this.#execute(open, record, options, effect as AnyStepEffect<Result>)) as Result;
@@ -359,15 +357,16 @@ export class Run implements SkillContext<never>, RunOfCalls {
     this.#failedStep = { error, name: open.name };
   }
 
-  #openStep(name: string, kind: StepKind, idempotencyKey: string, what: "step" | "compensate"): OpenStep {
+  #openStep(name: string, kind: StepKind, idempotencyKey: string, what: "step" | "compensate", mayBeLate = false): OpenStep {
     const span = this.recorder?.step(name, kind, what);
-    return { name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name), quality: "full", span };
+    return { mayBeLate, name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name), quality: "full", span };
   }
 
   /** Settles doubts about an earlier try, then carries the effect out between its intent and its checkpoint. */
   async #execute<Result>(open: OpenStep, record: StepRecord | undefined, options: AnyStepOptions<Result>, effect: AnyStepEffect<Result>): Promise<unknown> {
     const { name, kind } = open;
     const context = new OpenStepContext(this, open.idempotencyKey);
+    if (!open.mayBeLate && this.#late !== undefined) await this.#recordLate();
     // What the record says decides what the doubt is about; what the skill says now decides how to try again.
     if (record?.kind === "atMostOnce") {
       const why = record.state === "intent" ? "its effect may have happened" : "its result cannot be read";
@@ -436,7 +435,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
   /** Returns what a resumed run would get. */
   async #checkpoint(open: OpenStep, result: unknown, fellBack?: FellBack, stored?: StepRecord): Promise<unknown> {
     const record = stored ?? recordOf(open, result);
-    await this.#write(record, fellBack);
+    if (fellBack !== undefined || !open.mayBeLate || !this.#keepLate(record)) await this.#write(record, fellBack);
     this.#calls?.stepDone();
     this.#keep(open.name, open.emitted, open.quality);
     return typeof result === "object" ? decodeStep(record)?.result : result;
@@ -449,7 +448,11 @@ export class Run implements SkillContext<never>, RunOfCalls {
   }
 
   async #write(step: StepRecord, fellBack?: FellBack): Promise<void> {
-    const result = await this.host.writeStep(this, step, fellBack);
+    this.#late?.send();
+    this.#written(await this.host.writeStep(this, step, fellBack), step);
+  }
+
+  #written(result: StepAcknowledgement["result"] | undefined, step: StepRecord | undefined): void {
     if (this.#isEnded) throw new RunEnded();
     if (result === "stale") this.#stop({ kind: "stale" });
     if (result === "unavailable") {
@@ -457,6 +460,15 @@ export class Run implements SkillContext<never>, RunOfCalls {
       this.fail(error);
       throw error;
     }
+  }
+
+  #keepLate(step: StepRecord): boolean {
+    return (this.#late ??= new LateSteps(this.host, (late) => this.host.writeStep(this, late))).keep(step);
+  }
+
+  /** What may not be repeated with other results begins only once the steps before it are on record. */
+  async #recordLate(): Promise<void> {
+    this.#written(await this.#late?.record(), undefined);
   }
 
   /** The skill has come to all its compensations that it could: they are carried out. */

@@ -2,6 +2,7 @@
  * Executes runs inside a thread, many at a time. It knows nothing of threads: what it has to say goes to a sink, and its clock
  * is handed in.
  */
+import { ChurningTable } from "../../core/churning.ts";
 import type { Clock, Random, Timer } from "../../core/clock.ts";
 import type { EventOf } from "../author/event-contracts.ts";
 import type { Usage } from "../../core/limits.ts";
@@ -12,6 +13,7 @@ import type { RunTrace, SamplingPolicy } from "../../core/spans.ts";
 import { RetryLedger } from "../../policy/retry-ledger.ts";
 import type { QuestionAnswer, StepAcknowledgement, ToldRuns } from "../../ports/executor.ts";
 import { circuitStates } from "./call-dependency.ts";
+import type { LateSteps } from "./late-steps.ts";
 import type { LogLevel } from "../author/context.ts";
 import { Deadlines } from "./deadlines.ts";
 import { describeFailure } from "./failure.ts";
@@ -103,11 +105,12 @@ export class SkillHost implements RunHost<Run> {
   readonly contracts: EventContracts | undefined;
   readonly flags: Flags;
   readonly #options: SkillHostOptions;
-  readonly #runs = new Map<number, Run>();
+  readonly #runs = ChurningTable.byNumber<Run>();
   readonly #early = new Map<number, Early>();
   readonly #writes = new Map<number, (result: StepAcknowledgement["result"]) => void>();
   readonly #asks = new Map<number, (afterMs: number) => void>();
   readonly #questions = new Map<number, (said: QuestionAnswer["said"]) => void>();
+  readonly late: Deadlines<LateSteps>;
   readonly #deadlines: Deadlines<Run>;
   readonly #retries: RetryLedger;
   #lastRequestId = 0;
@@ -122,6 +125,7 @@ export class SkillHost implements RunHost<Run> {
     this.settings = options.settings ?? new ThreadSettingsTable();
     this.resources = new Resources({ clock: options.clock, ...options.resources, settings: this.settings.read });
     this.#deadlines = new Deadlines(options.clock, (run) => run.expire());
+    this.late = new Deadlines(options.clock, (steps) => steps.send());
   }
 
   consumerOf({ source }: Pick<ThreadOrder, "source">): string {
@@ -138,7 +142,7 @@ export class SkillHost implements RunHost<Run> {
 
   /** The runs that have not ended, the longest at work first; for people to read. */
   describeActive(): string {
-    const runs = [...this.#runs.values()];
+    const runs = [...this.#runs.values()].sort((one, other) => one.startedAtMs - other.startedAtMs);
     if (runs.length === 0) return "no run was at work";
     const named = runs.slice(0, describedMax).map((run) => describeRun({ skill: run.order.skill, eventId: run.eventId }));
     return `at work: ${named.join(", ")}${runs.length > describedMax ? ` and ${runs.length - describedMax} more` : ""}`;
@@ -150,7 +154,7 @@ export class SkillHost implements RunHost<Run> {
       const owner = originOf(thrown)?.owner;
       return `${owner === undefined ? "" : `by ${owner.name}, `}outside of every run; ${this.describeActive()}`;
     }
-    return `by ${describeRun(ids)}${this.#runs.has(ids.runId) ? "" : ", which had ended"}`;
+    return `by ${describeRun(ids)}${this.#runs.get(ids.runId) !== undefined ? "" : ", which had ended"}`;
   }
 
   /**
@@ -237,6 +241,7 @@ export class SkillHost implements RunHost<Run> {
   stop(): void {
     for (const run of this.#runs.values()) run.interrupt("stale");
     this.#deadlines.stop();
+    this.late.stop();
   }
 
   nowMs(): number {

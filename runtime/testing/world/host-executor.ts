@@ -9,6 +9,8 @@ import { SkillHost } from "../../skills/host/skill-host.ts";
 import { ThreadSettingsTable } from "../../skills/host/settings.ts";
 import { Flags } from "../../skills/host/flags.ts";
 import type { Provided } from "../provide.ts";
+import { byClock } from "./test-date.ts";
+import type { ThreadOrder } from "../../skills/host/run-order.ts";
 import type { ProcessClock } from "./sim-clock.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { systemClock } from "../../adapters/system/clock.ts";
@@ -24,6 +26,8 @@ export interface HostExecutorOptions {
   readonly random: Random;
   readonly surroundings: Pick<Surroundings, "dependencies" | "limits" | "folder">;
   readonly log: (line: SkillLogLine) => void;
+  /** Skills see the machine's time by `Date`, not the simulated one. Default false. */
+  readonly realDates?: boolean | undefined;
   /** Default none. */
   readonly provided?: Provided | undefined;
 }
@@ -91,9 +95,16 @@ export class HostExecutor implements Executor {
       this.#running.add(order.runId);
       clock.soon(() => {
         if (this.#host === undefined) this.#answer(order.runId, { kind: "not-started", why: "the executor has stopped" });
-        else if (this.#running.has(order.runId)) this.#host.start({ ...order, leaseUntilMs });
+        else if (this.#running.has(order.runId)) this.#start({ ...order, leaseUntilMs });
       });
     }
+  }
+
+  #start(order: ThreadOrder): void {
+    const { clock, realDates = false } = this.#options;
+    const start = (): void => this.#host?.start(order);
+    if (realDates) start();
+    else byClock(clock, start);
   }
 
   acknowledge(acknowledgements: readonly StepAcknowledgement[]): void {

@@ -79,6 +79,11 @@ export class IoPoints {
   async #pass<T>(caller: Caller, name: string, moments: readonly Moment[], act: () => Promise<T>, lost: () => T): Promise<T> {
     if (caller.isDead) return never();
     const moment = this.#momentOf(name, moments);
+    // The run went another way than the one it was planned for: the thread is lost all the same, and the worker's own call goes on.
+    if (moment !== undefined && !moments.includes(moment)) {
+      caller.loseThread();
+      return act();
+    }
     switch (moment) {
       case undefined:
         return act();

@@ -71,6 +71,11 @@ export interface SkillProcessOptions {
   readonly plugin: (caller: Caller, executor: () => HostExecutor) => SimulatedPlugin;
   /** Settings and resources that its skills are given; default none. */
   readonly provided?: Provided | undefined;
+  /** What keys are made of beside the event's id; default the queue's name. */
+  readonly consumer?: string | undefined;
+  /** Whether runs of critical skills that fail for good are compensated; default true. */
+  readonly isUndone?: boolean | undefined;
+  readonly realDates?: boolean | undefined;
   /** The buckets of rate limits, as a pool shares them; default its own. */
   readonly limits?: Pick<SharedLimits, "draw"> | undefined;
   /** Puts something between the worker and the store, on the worker's clock. */
@@ -159,13 +164,15 @@ export class SkillProcess implements Caller {
 
   /** What runs its skills, and what is registered there. */
   #host(random: Random, surroundings: Surroundings): { readonly registry: SkillRegistry; readonly executor: HostExecutor; readonly retries: ArrayBuffer } {
-    const { plugin: make, provided, log = () => undefined } = this.#options;
+    const { plugin: make, provided, log = () => undefined, consumer = queueName, isUndone = true, realDates } = this.#options;
     const plugin = make(this, () => this.#executor);
     const { skills, dependencies } = plugin;
-    const registry = registryOf(plugin, surroundings, provided);
+    // Only who decides about the end of a run need know that it is critical.
+    const decided = isUndone ? skills : skills.map((skill) => ({ ...skill, critical: false }));
+    const registry = registryOf({ skills: decided, dependencies }, surroundings, provided);
     const retries = new ArrayBuffer(retryLedgerBytes);
     const names = dependencies.map(({ name }) => name);
-    const executor = new HostExecutor({ provided, clock: this.#clock, random, retries, consumer: queueName, skills, dependencies: names, surroundings, log });
+    const executor = new HostExecutor({ realDates, provided, clock: this.#clock, random, retries, consumer, skills, dependencies: names, surroundings, log });
     return { registry, executor, retries };
   }
 

@@ -13,11 +13,8 @@ local at = struct.pack('>d', nowMs())
 
 if redis.call('EXISTS', base .. 'buckets') == 1 then return 'compact' end
 
--- State and epoch as a record begins with them while it may be finished; by the write that asks for it, as most are alike.
-local running = {}
-
-local function startOf(epoch)
-  return 'r' .. struct.pack('>I4', epoch)
+local function pipelineEndOf(value)
+  return find(value, '\0', find(value, '\0', headerBytes + 1, true) + 1, true)
 end
 
 -- Stores the steps of a write. Returns the record with their number, and the outbox behind them.
@@ -39,35 +36,41 @@ local function putSteps(key, value, write, from)
   return sub(value, 1, checkpointsAt - 1) .. struct.pack('>I4', checkpoints) .. sub(value, checkpointsAt + 4), sub(write, position)
 end
 
+-- A run whose record is not as most are, or with more to write.
+local function finish(key, value, write)
+  local mark, outbox = find(write, '[:;]'), ''
+  local epoch = struct.pack('>I4', tonumber(mark and sub(write, 1, mark - 1) or write))
+  if not value or sub(value, 2, 5) ~= epoch then return 's' end
+  local state = sub(value, 1, 1)
+  if state == 'd' then return 'w' end
+  -- One that is called off and comes to its end all the same is done.
+  if state ~= 'r' and state ~= 'c' then return 's' end
+  if mark and byte(write, mark) == 59 then
+    value, outbox = putSteps(key, value, write, mark + 1)
+  elseif mark then
+    outbox = sub(write, mark + 1)
+  end
+  call('SET', key, 'd' .. sub(value, 2, pipelineEndOf(value)) .. outbox, 'PX', retentionMs)
+  local restarts, restart, generations, generation, one, two, three, four = byte(value, 10, 17)
+  if one + two + three + four > 0 then call('PEXPIRE', stepsKey(base, key), retentionMs) end
+  if restarts + restart + generations + generation > 0 then call('PEXPIRE', historyKey(base, key), retentionMs) end
+  return 'w'
+end
+
+-- What most runs are finished with, and what their records begin with: under the first claim, without steps, never given up.
+local plainWrite, plainHead = '1', 'r' .. struct.pack('>I4I2I2I2I2I4', 1, 0, 0, 0, 0, 0)
+local plainBytes = #plainHead
+
 local codes = {}
 for index = 1, #KEYS do
-  local key, write, mark, outbox = KEYS[index], ARGV[index + 2], nil, ''
-  local start = running[write]
-  if not start then
-    mark = find(write, '[:;]')
-    start = startOf(tonumber(mark and sub(write, 1, mark - 1) or write))
-    if not mark then running[write] = start end
-  end
-  -- The record is not decoded: nearly every run passes here.
+  local key, write = KEYS[index], ARGV[index + 2]
+  -- The record is not decoded.
   local value = call('GET', key)
-  local head = value and sub(value, 1, 5)
-  -- One that is called off and comes to its end all the same is done.
-  if head and (head == start or head == 'c' .. sub(start, 2)) then
-    if mark and byte(write, mark) == 59 then
-      value, outbox = putSteps(key, value, write, mark + 1)
-    elseif mark then
-      outbox = sub(write, mark + 1)
-    end
-    local pipelineEnd = find(value, '\0', find(value, '\0', headerBytes + 1, true) + 1, true)
-    call('SET', key, 'd' .. sub(value, 2, pipelineEnd) .. outbox, 'PX', retentionMs)
-    local restarts, restart, generations, generation, one, two, three, four = byte(value, 10, 17)
-    if one + two + three + four > 0 then call('PEXPIRE', stepsKey(base, key), retentionMs) end
-    if restarts + restart + generations + generation > 0 then call('PEXPIRE', historyKey(base, key), retentionMs) end
-    codes[index] = 'w'
-  elseif head == 'd' .. sub(start, 2) then
+  if write == plainWrite and value and sub(value, 1, plainBytes) == plainHead then
+    call('SET', key, 'd' .. sub(value, 2, pipelineEndOf(value)), 'PX', retentionMs)
     codes[index] = 'w'
   else
-    codes[index] = 's'
+    codes[index] = finish(key, value, write)
   end
 end
 sign(base, retentionMs)

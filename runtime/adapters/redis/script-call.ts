@@ -1,0 +1,80 @@
+/**
+ * A call of a script, as bytes. ioredis puts a text together of all arguments, asking of each how long it is in UTF-8, and makes bytes of that in
+ * the end; the arguments of a batch are a thousand, and nearly always ASCII, which is as long as it looks.
+ */
+import type { Command } from "ioredis";
+import { ioredis } from "./connect.ts";
+import type { Script } from "./scripts.ts";
+
+/** Around an argument: `$`, its length, the ends of two lines, and so much that a text of other characters, cut at the end, is longer than it looks. */
+const frameBytesMax = 16;
+/** What is longer is rare. */
+const textMax = 9_999;
+
+const dollar = 0x24;
+const asterisk = 0x2a;
+const zero = 0x30;
+const carriageReturn = 0x0d;
+const lineFeed = 0x0a;
+
+class Writing {
+  readonly bytes: Buffer;
+  at = 0;
+
+  constructor(size: number) {
+    this.bytes = Buffer.allocUnsafe(size);
+  }
+
+  /** False where one of them is no ASCII. */
+  arguments(texts: readonly string[]): boolean {
+    for (let index = 0; index < texts.length; index += 1) {
+      const text = texts[index] as string;
+      this.count(dollar, text.length);
+      const written = this.bytes.write(text, this.at);
+      if (written !== text.length) return false;
+      this.at += written;
+      this.#end();
+    }
+    return true;
+  }
+
+  count(mark: number, count: number): void {
+    this.bytes[this.at++] = mark;
+    let unit = 1;
+    while (unit * 10 <= count) unit *= 10;
+    for (; unit >= 1; unit = Math.floor(unit / 10)) this.bytes[this.at++] = zero + (Math.floor(count / unit) % 10);
+    this.#end();
+  }
+
+  #end(): void {
+    this.bytes[this.at++] = carriageReturn;
+    this.bytes[this.at++] = lineFeed;
+  }
+}
+
+/** -1 where one of them is bytes, or long. */
+function sizeOf(texts: readonly (string | Buffer)[]): number {
+  let size = 0;
+  for (let index = 0; index < texts.length; index += 1) {
+    const text = texts[index];
+    if (typeof text !== "string" || text.length > textMax) return -1;
+    size += text.length + frameBytesMax;
+  }
+  return size;
+}
+
+/** Undefined where an argument is bytes, no ASCII or long: then ioredis writes them. */
+export function scriptCall(script: Script, keys: readonly string[], args: readonly (string | Buffer)[]): Command | undefined {
+  const head = ["evalsha", script.sha, String(keys.length)];
+  const sizes = [sizeOf(head), sizeOf(keys), sizeOf(args)];
+  if (sizes.includes(-1)) return undefined;
+  const writing = new Writing(sizes.reduce((sum, size) => sum + size, frameBytesMax));
+  writing.count(asterisk, head.length + keys.length + args.length);
+  if (!writing.arguments(head) || !writing.arguments(keys) || !writing.arguments(args as readonly string[])) return undefined;
+  const bytes = writing.bytes.subarray(0, writing.at);
+  const { Command } = ioredis();
+  // By the first key ioredis finds the node of a cluster.
+  const [first] = keys;
+  const call = new Command("evalsha", first === undefined ? [script.sha, "0"] : [script.sha, "1", first], { replyEncoding: null });
+  return Object.assign(call, { toWritable: () => bytes });
+}

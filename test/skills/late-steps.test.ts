@@ -1,0 +1,142 @@
+// Steps whose repeat is harmless: when they are recorded, and what waits for that.
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import { type Skill, type SkillContext, defineDependency, defineSkill } from "../../runtime/index.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Answered, makeHost } from "./host.ts";
+
+const idempotent = { kind: "idempotent" } as const;
+
+function skillOf(run: (context: SkillContext<unknown>) => Promise<void>): Skill {
+  return defineSkill({ name: "late", handles: [{ eventType: "OrderPlaced" }], run });
+}
+
+function namesOf(steps: readonly { readonly name: string }[] | undefined): readonly string[] {
+  return (steps ?? []).map(({ name }) => name);
+}
+
+function lateNames({ answer }: Answered): readonly string[] | undefined {
+  assert.ok(answer.kind === "completed", answer.kind);
+  return answer.steps && namesOf(answer.steps);
+}
+
+test("travel with the end of their run, in their order, and what they emit with it", async (t) => {
+  const bundle = await makeHost(t, [
+    skillOf(async (context) => {
+      await context.step("one", idempotent, (step) => step.emit("Noted", {}));
+      assert.deepEqual(await context.step("two", idempotent, () => ({ at: new Date(0) })), { at: new Date(0) });
+      await context.step("three", idempotent, () => 3);
+    }),
+  ]);
+  bundle.store = "hold";
+  const answered = await bundle.run();
+  assert.deepEqual([lateNames(answered), bundle.steps], [["one", "two", "three"], []]);
+  assert.equal(answered.answer.kind === "completed" && answered.answer.outbox.length, 1);
+});
+
+test("are on record before an effect begins that may not be repeated with other results", async (t) => {
+  const did: string[] = [];
+  const mailer = defineDependency({ name: "mailer", request: async () => void did.push("called") });
+  const effects: readonly ((context: SkillContext<unknown>) => Promise<unknown>)[] = [
+    (context) => context.step("pay", () => void did.push("paid")),
+    (context) => context.step("pay", { kind: "atMostOnce" }, () => void did.push("paid")),
+    (context) => context.step("pay", { kind: "queryable", query: () => undefined }, () => void did.push("paid")),
+    (context) => context.call(mailer, {}),
+  ];
+  for (const effect of effects) {
+    const skill = defineSkill({
+      name: "late",
+      handles: [{ eventType: "OrderPlaced" }],
+      uses: [mailer],
+      async run(context: SkillContext<unknown>) {
+        await context.step("one", idempotent, () => did.push("one"));
+        await context.step("two", idempotent, () => did.push("two"));
+        await effect(context);
+      },
+    });
+    did.length = 0;
+    const bundle = await makeHost(t, [skill], { numbered: ["mailer"], config: new Map() });
+    bundle.store = "hold";
+    const { answered } = bundle.begin();
+    await eventually("both to be on their way", () => bundle.steps.length === 2);
+    await new Promise(setImmediate);
+    assert.deepEqual(
+      [did, namesOf(bundle.steps)],
+      [
+        ["one", "two"],
+        ["one", "two"],
+      ],
+    );
+    bundle.store = "written";
+    for (const requestId of [1, 2]) bundle.host.acknowledge(requestId, "written");
+    assert.equal(lateNames(await answered), undefined);
+    assert.equal(did.length, 3);
+  }
+});
+
+test("are on their way soon, whatever the run does next", async (t) => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const bundle = await makeHost(t, [
+    skillOf(async (context) => {
+      await context.step("one", idempotent, () => 1);
+      await context.step("long", idempotent, () => promise);
+    }),
+  ]);
+  const { answered } = bundle.begin();
+  await eventually("the first step to be written", () => bundle.steps.length === 1);
+  resolve();
+  assert.deepEqual(lateNames(await answered), ["long"]);
+});
+
+test("of a run that fails, or is told to stop, are on record before it ends", async (t) => {
+  for (const isStopped of [true, false]) {
+    const bundle = await makeHost(t, [
+      skillOf(async (context) => {
+        await context.step("one", idempotent, () => {
+          if (isStopped) bundle.host.interrupt([1], "interrupted");
+        });
+        await context.step("two", idempotent, () => {
+          throw new Error("down");
+        });
+      }),
+    ]);
+    const { answer } = await bundle.run();
+    assert.deepEqual([answer.kind, namesOf(bundle.steps)], [isStopped ? "interrupted" : "failed", ["one"]]);
+  }
+});
+
+test("end their run where another worker has it, and fail it where the store does not answer", async (t) => {
+  for (const [store, kind] of [
+    ["stale", "stale"],
+    ["unavailable", "failed"],
+  ] as const) {
+    let paid = 0;
+    const bundle = await makeHost(t, [
+      skillOf(async (context) => {
+        await context.step("one", idempotent, () => 1);
+        await context.step("pay", () => void (paid += 1));
+      }),
+    ]);
+    bundle.store = store;
+    const { answer } = await bundle.run();
+    assert.deepEqual([answer.kind, paid], [kind, 0]);
+    if (answer.kind === "failed") assert.equal(answer.failure.code, "STORE_UNAVAILABLE");
+  }
+});
+
+test("are recorded at once where they are large, have to be compensated, or were answered by a fallback", async (t) => {
+  const effects: readonly ((context: SkillContext<unknown>) => Promise<unknown>)[] = [
+    (context) => context.step("one", idempotent, () => "x".repeat(20_000)),
+    (context) => context.step("one", { ...idempotent, compensate: () => undefined }, () => 1),
+    (context) =>
+      context.step("one", { ...idempotent, fallbacks: [{ name: "guess", quality: "degraded", answer: () => 1 }] }, (): number => {
+        throw new Error("down");
+      }),
+  ];
+  for (const effect of effects) {
+    const bundle = await makeHost(t, [skillOf((context) => effect(context).then(() => undefined))]);
+    const answered = await bundle.run();
+    assert.equal(lateNames(answered), undefined);
+    assert.equal(bundle.steps.at(-1)?.state, "completed");
+  }
+});
