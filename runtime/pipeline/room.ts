@@ -59,13 +59,14 @@ export class Room {
    * How many messages of a source may be taken beyond those that are here. A message's skill is known only once it is here: of so many, each
    * skill is likely to have room for its own, as the mix of what came lately tells. Those beyond, up to as many as the roomiest has room for its own
    * of, may have to be postponed, so they are within the bounds of reading ahead: far past what does not move, a little past
-   * what only takes its time. What cannot be returned without counting a delivery must start soon. `creditOfOthers`: messages that
+   * what only takes its time; in both, until as many of its messages are likely to come as may be postponed. What cannot be returned without counting a delivery must start soon. `creditOfOthers`: messages that
    * other sources may bring.
    */
   of(source: Source, creditOfOthers: number): number {
     const { admission, readAhead, clock, inFlight, intake, suspects } = this.#options;
     const within = source.transport.releaseIsFree ? "lane" : "soon";
     const nowMs = clock.monotonicMs();
+    const ahead = readAhead.left(nowMs);
     let stillest = Number.POSITIVE_INFINITY;
     let fullest = Number.POSITIVE_INFINITY;
     let roomiest = 0;
@@ -73,7 +74,7 @@ export class Room {
       const begins = intake.room(source, skill, nowMs);
       const room = Math.min(begins, admission.room(skill.uses, nowMs, within) - inFlight.undecidedOf(skill.uses));
       const messages = intake.messagesFor(source, skill, room);
-      if (room < begins || intake.isStalled(source, skill, nowMs)) stillest = Math.min(stillest, messages);
+      if (room < begins || intake.isStalled(source, skill, nowMs)) stillest = Math.min(stillest, intake.messagesFor(source, skill, room + ahead));
       else fullest = Math.min(fullest, messages);
       roomiest = Math.max(roomiest, messages);
     }
@@ -81,7 +82,7 @@ export class Room {
       suspects.room(),
       intake.bytesRoom(creditOfOthers),
       roomiest,
-      stillest + readAhead.left(nowMs),
+      stillest,
       fullest > 0 ? this.#notPast(fullest) : this.#pastFull(source, nowMs),
     );
   }

@@ -44,6 +44,8 @@ type Copied = Extract<Settlement, { kind: "retry-later" | "postpone" }>;
 
 /** After every attempt to publish has failed, the message is not looked at again for this long. */
 const publishPauseMinMs = 5_000;
+/** Copies are due later than this anyway; those that come within it go out together, and the fewer calls there are, the less each costs. */
+const copiesEveryMs = 5;
 
 export interface SettlerOptions {
   readonly workerId: string;
@@ -149,7 +151,7 @@ export class Settler {
       abandoned: (items) => eachAlone(items, ({ work, outcome }) => this.#complete(work, outcome), this.#brokenItem),
     });
     this.#publishes = new TickBatch(clock, (items) => void this.#publish(items));
-    this.#copies = new TickBatch(clock, (items) => void this.#sendCopies(items));
+    this.#copies = new TickBatch(clock, (items) => void this.#sendCopies(items), copiesEveryMs);
     this.#orders = new TickBatch(clock, (items) => void this.#settle(items));
   }
 

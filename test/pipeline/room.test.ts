@@ -54,11 +54,11 @@ test("a skill of which all has begun is about to be given more room: nothing is 
   assert.equal(room.of(source, 0), 0);
 });
 
-test("beside a skill that does not move, as many are read as bring what the other has room for", () => {
+test("beside a skill that does not move, as many are read as bring the other what it has room for, and of that one what may be read ahead", () => {
   const intake = {
     room: (_source: Source, skill: typeof quick) => (skill === quick ? 10 : 0),
-    // One of four is of the quick skill.
-    messagesFor: (_source: Source, skill: typeof quick, room: number) => (skill === quick ? room * 4 : room),
+    // One of four is of the quick skill, one of two of the slow one.
+    messagesFor: (_source: Source, skill: typeof quick, room: number) => room * (skill === quick ? 4 : 2),
     isStalled: (_source: Source, skill: typeof quick) => skill === slow,
     isGrowing: () => false,
     bytesRoom: () => 1_000,
@@ -69,7 +69,7 @@ test("beside a skill that does not move, as many are read as bring what the othe
   assert.equal(room.of(source, 0), 40);
   // What was read far past it counts among what is read ahead.
   for (let message = 0; message < 290; message += 1) room.leftToOthers();
-  assert.equal(room.of(source, 0), 10);
+  assert.equal(room.of(source, 0), 20);
 });
 
 test("what was left to others while a skill did not move is not owed once it does", () => {
