@@ -87,7 +87,7 @@ export class WarmWorker {
     return this.#folders;
   }
 
-  /** Packages that it has loaded may have been installed anew since. */
+  /** Packages that it has loaded may have been installed again since. */
   get isOutdated(): boolean {
     return this.#packages.some((url) => installedAtMs(url) > this.#madeAtMs);
   }

@@ -4,9 +4,9 @@
  */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
+import { stripTypeScriptTypes } from "node:module";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { withoutTypes } from "../adapters/system/without-types.ts";
 
 export interface Asset {
   readonly type: string;
@@ -69,4 +69,15 @@ function policyOf(html: string): string {
     "frame-ancestors 'none'",
     "require-trusted-types-for 'script'",
   ].join("; ");
+}
+
+/** The text of a file without its types, as Node does it with every file of a clone; that it can be asked for is new, and warned of. */
+export function withoutTypes(text: string): string {
+  const warnings = Object.getOwnPropertyDescriptor(process, "emitWarning");
+  Object.defineProperty(process, "emitWarning", { value: () => undefined, configurable: true });
+  try {
+    return stripTypeScriptTypes(text);
+  } finally {
+    if (warnings !== undefined) Object.defineProperty(process, "emitWarning", warnings);
+  }
 }

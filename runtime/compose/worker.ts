@@ -89,8 +89,7 @@ export async function composeWorker(config: Config, directory: string, hosting: 
   const publisher = await composePublisher(config, heard);
   const tell = (event: RuntimeEvent): void => telemetry.emit(event);
   const { sources, board } = await composeSources(config, directory, { skills: registry, heard, tell });
-  const stores = sources.map(({ store }) => store);
-  const queue = composeRecoveryQueue(config, directory, stores[0], heard);
+  const queue = composeRecoveryQueue(config, directory, sources[0]?.store, heard);
   const metrics = await composeMetrics(config.admin !== undefined || hosting.isMeasured === true);
   const traces = await composeTraces(config, process.env);
   const tracing = traces?.start(workerId, tell);
@@ -122,7 +121,7 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     reporters: [
       composeLive(config, directory, { worker: () => worker, flags, logger: reports.logger, tell }),
       composeSecretKeeper(config, directory, { tell, replaced: () => executor.renewSettings() }),
-      ...reportersOf(config, directory, { ...reporting, stores, telemetry, escalations }, [tracing, platform, fleet]),
+      ...reportersOf(config, directory, { ...reporting, stores: sources.map(({ store }) => store), telemetry, escalations }, [tracing, platform, fleet]),
     ].filter((reporter) => reporter !== undefined),
     skillCount: registry.skills.length,
     threads,

@@ -1,6 +1,6 @@
 /** What a dependency answers in a test: a value, what a function makes of the call, one after the other, a fault, late. */
 import { ConfigurationError } from "../core/errors.ts";
-import { type Dependency, type HttpRequest, type HttpResponse, isDependency } from "../skills/author/define-dependency.ts";
+import { type Dependency, type HttpResponse, isDependency } from "../skills/author/define-dependency.ts";
 import { show } from "../skills/author/check-options.ts";
 
 /** One try of a call, as a stub sees it. */

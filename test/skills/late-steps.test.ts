@@ -36,7 +36,7 @@ test("travel with the end of their run, in their order, and what they emit with 
 
 test("are on record before an effect begins that may not be repeated with other results", async (t) => {
   const did: string[] = [];
-  const mailer = defineDependency({ name: "mailer", call: () => void did.push("called") });
+  const mailer = defineDependency({ name: "mailer", request: async () => void did.push("called") });
   const effects: readonly ((context: SkillContext<unknown>) => Promise<unknown>)[] = [
     (context) => context.step("pay", () => void did.push("paid")),
     (context) => context.step("pay", { kind: "atMostOnce" }, () => void did.push("paid")),
@@ -129,7 +129,7 @@ test("are recorded at once where they are large, have to be compensated, or were
     (context) => context.step("one", idempotent, () => "x".repeat(20_000)),
     (context) => context.step("one", { ...idempotent, compensate: () => undefined }, () => 1),
     (context) =>
-      context.step("one", { ...idempotent, fallbacks: [{ name: "guess", quality: "degraded", answer: () => 1 }] }, () => {
+      context.step("one", { ...idempotent, fallbacks: [{ name: "guess", quality: "degraded", answer: () => 1 }] }, (): number => {
         throw new Error("down");
       }),
   ];

@@ -160,6 +160,13 @@ const clock: SkillHostOptions["clock"] = {
   },
 };
 
+/** Nothing that a run of the thread's own has to do with is touched. */
+async function rehearseAs({ limits, retries }: ThreadSettings, skills: ReadonlyMap<string, PreparedSkill>): Promise<void> {
+  const callsHttp = [...skills.values()].some(({ dependencies }) => [...dependencies.values()].some(({ server }) => server !== undefined));
+  const progress = new Int32Array(Object.keys(progressPlaces).length);
+  await rehearse({ limits, retries: retries.slice(0), clock, random: Math.random, callsHttp, begin: (...parts) => beginAll(...parts, progress) });
+}
+
 export async function open(): Promise<AcceptTask> {
   const settings = workerData as ThreadSettings;
   const { port1, port2 } = new MessageChannel();
@@ -196,15 +203,7 @@ export async function open(): Promise<AcceptTask> {
   answerWhenAsked(() => host.atWork());
   try {
     for (const [name, skill] of await loadSkills(settings, times, host, told)) skills.set(name, skill);
-    if (settings.rehearses)
-      await rehearse({
-        limits,
-        retries: settings.retries.slice(0),
-        clock,
-        random: Math.random,
-        callsHttp: [...skills.values()].some(({ dependencies }) => [...dependencies.values()].some(({ server }) => server !== undefined)),
-        begin: (...parts) => beginAll(...parts, new Int32Array(places.length)),
-      });
+    if (settings.rehearses) await rehearseAs(settings, skills);
   } catch (error) {
     // What is open by now is closed by nobody else.
     await host.resources.close();
