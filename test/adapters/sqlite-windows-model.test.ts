@@ -265,6 +265,6 @@ test("finished runs in tiny windows are what a map says, for several workers, wi
         }
       },
     ),
-    { numRuns: isLong ? 500 : 20 },
+    { numRuns: isLong ? 500 : 12 },
   );
 });

@@ -214,7 +214,7 @@ describe("records of finished runs in a SQLite file", () => {
     await finish(store, [ids[0]!]);
   });
 
-  test("are removed with their steps, and nothing is read afresh for one that is not there", async (t) => {
+  test("are removed with their steps, which other workers hear of without reading everything afresh", async (t) => {
     const place = await makePlace(t);
     const store = await place.open();
     const records = createSqliteRunRecords({ consumer: "orders", retentionMs, path: place.path, clock: place.clock });
@@ -230,17 +230,21 @@ describe("records of finished runs in a SQLite file", () => {
       await store.finish([{ eventId, epoch: 1, outbox: nothing, steps: [stepOf("one", { result: Buffer.from(`secret of ${eventId}`) })] }]);
     }
     assert.deepEqual([place.rows("done_windows"), place.rows("done_log"), secrets()], [1, 1, 3]);
-    for (const eventId of ["in-window", "in-log"]) assert.equal(await records.remove(eventId), "removed");
+    const other = await place.open();
+    assert.deepEqual(await kindsOf(other, ["in-window", "in-log"]), new Set(["done"]));
+    const before = version();
+    for (const eventId of ["in-window", "in-log"]) {
+      assert.equal(await records.remove(eventId), "removed");
+      for (const one of [store, other, await place.open()]) assert.equal(await one.read(eventId), undefined);
+    }
     assert.deepEqual([secrets(), (await store.read("kept"))?.steps.length], [1, 1]);
     // A number that was given to a removed one's steps is nobody else's.
     await store.claim([claimOf("later")], leaseMs);
     await store.finish([{ eventId: "later", epoch: 1, outbox: nothing, steps: [stepOf("one"), stepOf("two")] }]);
     assert.deepEqual([(await store.read("kept"))?.steps.length, (await store.read("later"))?.steps.length], [1, 2]);
-    const before = version();
-    await store.claim([claimOf("given-up")], leaseMs);
-    await store.fail([{ eventId: "given-up", epoch: 1, state: "dead", reason: "REFUSED", failures: 1, losses: 0 }]);
-    assert.equal(await records.remove("given-up"), "removed");
     assert.equal(version(), before);
+    await finish(other, ["in-log"]);
+    assert.deepEqual([await kindsOf(store, ["in-log"]), await kindsOf(store, ["in-window"])], [new Set(["done"]), new Set(["acquired"])]);
   });
 
   test("come in pages of some hundred, however few of them a batch had", async (t) => {

@@ -5,7 +5,7 @@
 //   flags                        1
 //   payload's hash               the first 6 bytes of a SHA-1, else its length (2) and text
 //   pipeline                     variable length: a number of the table `pipelines`
-//   end of life                  6, milliseconds
+//   end of life                  6, milliseconds; 0 takes back what the log had of the key before
 //   details                      variable length: a number of the table `done_details`; only with its flag
 //   epoch, failures, losses, generation, restarts   variable length each; only where they are not those of a first claim
 
@@ -96,12 +96,29 @@ function afterKey(bytes: Uint8Array, at: number): number {
   return isText ? afterText(bytes, id) : id + uuidBytes;
 }
 
+/** Where the end of life of an entry stands. */
+function endOfLifeAt(bytes: Uint8Array, flagsAt: number): number {
+  const isShort = ((bytes[flagsAt] as number) & isShortHash) !== 0;
+  return afterVarint(bytes, isShort ? flagsAt + 1 + shortHashBytes : afterText(bytes, flagsAt + 1));
+}
+
+export function isTakenBack(bytes: Uint8Array, at: number): boolean {
+  const place = endOfLifeAt(bytes, afterKey(bytes, at));
+  for (let index = 0; index < 6; index += 1) if (bytes[place + index] !== 0) return false;
+  return true;
+}
+
+/** Marks the entry at `at` as one that is taken back. */
+export function takeBack(bytes: Uint8Array, at: number): void {
+  const place = endOfLifeAt(bytes, afterKey(bytes, at));
+  bytes.fill(0, place, place + 6);
+}
+
 /** Where the entry after the one at `at` begins. */
 export function afterEntry(bytes: Uint8Array, at: number): number {
-  let place = afterKey(bytes, at);
-  const flags = bytes[place++] as number;
-  place = (flags & isShortHash) === 0 ? afterText(bytes, place) : place + shortHashBytes;
-  place = afterVarint(bytes, place) + 6;
+  const flagsAt = afterKey(bytes, at);
+  const flags = bytes[flagsAt] as number;
+  let place = endOfLifeAt(bytes, flagsAt) + 6;
   if ((flags & hasDetails) !== 0) place = afterVarint(bytes, place);
   if ((flags & hasCounts) !== 0) for (let count = 0; count < 5; count += 1) place = afterVarint(bytes, place);
   return place;
@@ -133,6 +150,13 @@ export class DoneKey {
   /** That of the entry at `at`. */
   hashOf(bytes: Uint8Array, at: number): void {
     this.#hash(bytes, at, afterKey(bytes, at));
+  }
+
+  /** Becomes that of the entry at `at`. */
+  copyOf(bytes: Uint8Array, at: number): void {
+    this.bytes = Buffer.from(bytes.subarray(at, afterKey(bytes, at)));
+    this.length = this.bytes.length;
+    this.#hash(this.bytes, 0, this.length);
   }
 
   isAt(bytes: Uint8Array, at: number): boolean {

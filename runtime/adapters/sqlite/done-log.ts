@@ -1,5 +1,5 @@
 /** Records of runs that were done lately, in the order in which they were, and found by their key. */
-import { afterEntry, DoneKey, type DoneEntry, type DoneRecord, entryBytesMax, readEntry, writeEntry } from "./done-entries.ts";
+import { afterEntry, DoneKey, type DoneEntry, type DoneRecord, entryBytesMax, isTakenBack, readEntry, takeBack, writeEntry } from "./done-entries.ts";
 import { addToFilter, emptyFilter } from "./done-filter.ts";
 
 const slotsLeast = 1_024;
@@ -52,6 +52,8 @@ export class DoneLog {
   /** By hash: the number of an entry, from 1. */
   #slots = new Int32Array(slotsLeast);
   readonly #key = new DoneKey();
+  /** Where the entry begins that was found last. */
+  #foundAt = 0;
 
   get count(): number {
     return this.#count;
@@ -88,8 +90,23 @@ export class DoneLog {
       const start = this.#end;
       this.#key.hashOf(this.#bytes, start);
       this.#end = afterEntry(this.#bytes, start);
+      if (isTakenBack(this.#bytes, start)) {
+        const taken = new DoneKey();
+        taken.copyOf(this.#bytes, start);
+        this.takeBack(taken);
+      }
       this.#index(start, this.#key.one);
     }
+  }
+
+  /** Entries of the key are not found any more; returns when the last of them would have ended, 0 for none. */
+  takeBack(key: DoneKey): number {
+    let endsAtMs = 0;
+    for (let found = this.find(key, 0); found !== undefined; found = this.find(key, 0)) {
+      endsAtMs = Math.max(endsAtMs, found.expiresAtMs);
+      takeBack(this.#bytes, this.#foundAt);
+    }
+    return endsAtMs;
   }
 
   find(key: DoneKey, nowMs: number): DoneEntry | undefined {
@@ -98,18 +115,20 @@ export class DoneLog {
       const number = this.#slots[slot] as number;
       if (number === 0) return undefined;
       if (this.#hashes[number - 1] !== key.one || !key.isAt(this.#bytes, this.#starts[number - 1] as number)) continue;
-      const entry = readEntry(this.#bytes, this.#starts[number - 1] as number);
+      this.#foundAt = this.#starts[number - 1] as number;
+      const entry = readEntry(this.#bytes, this.#foundAt);
       if (entry.expiresAtMs > nowMs) return entry;
     }
   }
 
-  /** Blocks of entries in the order of their hashes, and a filter of them all. */
+  /** Blocks of entries in the order of their hashes, and a filter of them all; what was taken back is left out. */
   makeWindow(write: (beginning: number, entries: Uint8Array) => void): Uint32Array {
     const filter = emptyFilter();
     const block = new BlockWriter(write);
     for (const place of this.#order()) {
       const index = place % placesMax;
       const start = this.#starts[index] as number;
+      if (isTakenBack(this.#bytes, start)) continue;
       this.#key.hashOf(this.#bytes, start);
       addToFilter(filter, this.#key.one, this.#key.two);
       block.add(beginningOf(this.#key.one), this.#bytes, start, afterEntry(this.#bytes, start));

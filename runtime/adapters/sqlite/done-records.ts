@@ -7,7 +7,7 @@
 //
 // Whether a record exists is told by the log's index and the windows' filters, all in memory: a new event reads nothing of
 // the file. Workers that share a file hear of each other's changes by the log's last row and by the version, which rises when
-// rows were taken out or windows come and go. Everything here happens within the caller's transaction, a window's close too:
+// windows come and go. Everything here happens within the caller's transaction, a window's close too:
 // who dies on the way leaves what was there before.
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { afterEntry, DoneKey, type DoneEntry, type DoneRecord, readEntry } from "./done-entries.ts";
@@ -29,6 +29,18 @@ export const windowRecords = 50_000;
 const sweepRowsMax = 1_000;
 /** Records of a page; the last row may bring more. */
 const pageRecords = 500;
+
+const takenBack: DoneRecord = {
+  payloadHash: "",
+  pipeline: 0,
+  expiresAtMs: 0,
+  details: 0,
+  epoch: 1,
+  failures: 0,
+  losses: 0,
+  generation: 0,
+  restarts: 0,
+};
 
 /** How records are found in the windows: through filters in memory, or, for a few questions, in each window. */
 export type Finding = "filters" | "windows";
@@ -129,24 +141,24 @@ export class DoneRecords {
     this.#expiresAtMs = Math.max(this.#expiresAtMs, record.expiresAtMs);
   }
 
-  /** Takes out all that there is of a run, its steps too. */
+  /**
+   * Takes out all that there is of a run, its steps too. Blocks are read from the file each time; of the log others hear by an entry that
+   * takes it back, in a row that stays as long as what it takes back would have.
+   */
   remove(consumer: number, eventId: string): void {
     this.#isTouched = true;
     this.#flush();
     this.#key.set(consumer, eventId);
-    const isInLog = this.#log.find(this.#key, 0) !== undefined && this.#removeFromLog();
-    let isInWindow = false;
     for (const window of this.#windowsOfKey() ?? []) {
       const block = this.#blockOf(window);
       const rest = block === undefined ? undefined : this.#without(bytesOf(block, "entries"));
-      if (rest === undefined) continue;
-      this.#statements.putBlock.run(rest, numberOf(block, "id"));
-      isInWindow = true;
+      if (rest !== undefined) this.#statements.putBlock.run(rest, numberOf(block, "id"));
     }
-    if (!isInLog && !isInWindow) return;
-    // Everyone reads what is left, this worker too.
-    this.#statements.raise.run();
-    this.begin();
+    const endsAtMs = this.#log.takeBack(this.#key);
+    if (endsAtMs === 0) return;
+    this.#removeFromLog();
+    this.#log.append(this.#key, takenBack);
+    this.#unwrittenExpiresAtMs = Math.max(this.#unwrittenExpiresAtMs, endsAtMs);
   }
 
   /** The number that stands for it in entries. */
@@ -282,18 +294,16 @@ export class DoneRecords {
     return this.#finding === "filters" ? this.#filters.mayHold(this.#key.one, this.#key.two) : [...this.#windows.keys()];
   }
 
-  /** Says whether any row had it. */
-  #removeFromLog(): boolean {
-    const { logRows, putLog, dropLog } = this.#statements;
-    let isFound = false;
-    for (const row of logRows.all(0)) {
-      const rest = this.#without(bytesOf(row, "entries"));
-      if (rest === undefined) continue;
-      isFound = true;
-      if (rest.length === 0) dropLog.run(numberOf(row, "id"));
-      else putLog.run(rest, numberOf(row, "id"));
+  /** A row that is left empty stays: its number is not given twice. */
+  #removeFromLog(): void {
+    const key = this.#key.bytes.subarray(0, this.#key.length);
+    for (const row of this.#statements.logRows.all(0)) {
+      const entries = bytesOf(row, "entries");
+      // Most have nothing that looks like it.
+      if (Buffer.from(entries.buffer, entries.byteOffset, entries.byteLength).indexOf(key) === -1) continue;
+      const rest = this.#without(entries);
+      if (rest !== undefined) this.#statements.putLog.run(rest, numberOf(row, "id"));
     }
-    return isFound;
   }
 
   /** The block of a window that would hold the key. */
@@ -355,7 +365,6 @@ const sql = {
   logRows: "SELECT id, expires_at_ms AS expiresAtMs, entries FROM done_log WHERE id > ? ORDER BY id",
   logPage: "SELECT id, entries FROM done_log WHERE id > ? ORDER BY id LIMIT 1",
   putLog: "UPDATE done_log SET entries = ? WHERE id = ?",
-  dropLog: "DELETE FROM done_log WHERE id = ?",
   clearLog: "DELETE FROM done_log",
   sweepLog: `DELETE FROM done_log WHERE id IN (SELECT id FROM done_log ORDER BY id LIMIT ?) AND expires_at_ms <= ?
     AND id < (SELECT max(id) FROM done_log)`,
