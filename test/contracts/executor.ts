@@ -217,6 +217,15 @@ export function executorContract(name: string, make: () => Executor): void {
     assert.deepEqual(requests, []);
   });
 
+  contract("goes on once all steps that were on their way together are stored", async ({ post, answer, requests }) => {
+    const [runId] = post("harmless-steps");
+    assert.deepEqual(await answer(runId ?? 0), { kind: "completed", outbox: [] });
+    assert.deepEqual(
+      requests.map(({ step }) => step.name),
+      ["one", "two", "three", "four"],
+    );
+  });
+
   contract("stops a run whose step is refused", async (bundle) => {
     bundle.store = "stale";
     const [stale] = bundle.post("steps");

@@ -54,6 +54,10 @@ const plugin: Plugin = definePlugin({
       const one = await context.step("one", { kind: "atMostOnce" }, () => ({ at: new Date(0) }));
       await context.step("two", {}, (step) => step.call(local, one.at.toISOString()));
     }),
+    skill("harmless-steps", async (context) => {
+      for (const name of ["one", "two", "three"]) await context.step(name, { kind: "idempotent" }, () => name);
+      await context.step("four", () => undefined);
+    }),
     defineSkill({ name: "limited", handles: handles("limited"), uses: [limited], run: (context) => context.call(limited, "a") }),
     skill("wait", (context) => new Promise((resolve) => context.signal.addEventListener("abort", resolve))),
     skill("deaf", () => new Promise(() => undefined)),

@@ -140,12 +140,13 @@ export class ThreadsExecutor implements Executor {
     const byThread = new Map<PoolThread, { requestIds: number[]; results: StepAcknowledgement["result"][] }>();
     for (const { runId, requestId, result } of acknowledgements) {
       const entry = this.#runs.get(runId);
-      if (entry?.thread === undefined || entry.request?.outer !== requestId) continue;
+      const inner = entry?.requests?.get(requestId);
+      if (entry?.thread === undefined || inner === undefined) continue;
       const news = byThread.get(entry.thread) ?? { requestIds: [], results: [] };
-      news.requestIds.push(entry.request.inner);
+      news.requestIds.push(inner);
       news.results.push(result);
       byThread.set(entry.thread, news);
-      entry.request = undefined;
+      entry.requests?.delete(requestId);
     }
     for (const [thread, news] of byThread) thread.tell({ type: "acknowledge", ...news });
   }
@@ -339,7 +340,7 @@ export class ThreadsExecutor implements Executor {
       const entry = this.#runs.get(ticket);
       if (entry === undefined) continue;
       this.#lastRequest += 1;
-      entry.request = { outer: this.#lastRequest, inner: requestId };
+      (entry.requests ??= new Map()).set(this.#lastRequest, requestId);
       steps.push({ runId: entry.order.runId, requestId: this.#lastRequest, step, fellBack });
     }
     const results: RunResult[] = [];

@@ -38,8 +38,8 @@ export class RunEntry implements TicketedOrder {
   moves = 0;
   /** It was asked to stop, which its thread may never have read. */
   stopAs: "interrupted" | "stale" | undefined;
-  /** The step request that waits for its acknowledgement: as the pipeline knows it, and as the thread does. */
-  request: { readonly outer: number; readonly inner: number } | undefined;
+  /** The step requests that wait for their acknowledgements: as the pipeline numbers them, to the number in its thread. */
+  requests: Map<number, number> | undefined;
 
   constructor(lane: RunPlace, order: RunOrder, nowMs: number) {
     this.ticket = order.runId;
