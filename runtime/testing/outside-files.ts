@@ -35,8 +35,6 @@ const changing: ReadonlyMap<string, readonly number[]> = new Map([
 const { O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND } = files.constants;
 const writing = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND;
 
-const temporary: readonly string[] = [...new Set([tmpdir(), files.realpathSync(tmpdir())])];
-
 /** Undefined for what is open already. */
 function pathOf(given: unknown): string | undefined {
   if (given instanceof URL) return fileURLToPath(given);
@@ -69,10 +67,11 @@ function isHarmless(name: string, given: readonly unknown[]): boolean {
 
 /** `also`: files that may be made, with what is named after them. */
 export function closeFiles(refuse: Refuse, also: readonly string[]): void {
+  const temporary = new Set([tmpdir(), files.realpathSync(tmpdir())]);
   const mayChange = (path: string): boolean => {
     if (path === "/dev/null" || also.some((file) => path === file || path.startsWith(`${file}.`))) return true;
     const real = realPathOf(path);
-    return temporary.some((folder) => isBelow(real, folder));
+    return [...temporary].some((folder) => isBelow(real, folder));
   };
   const check = (name: string, given: readonly unknown[]): void => {
     for (const at of changing.get(name) ?? []) {

@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { execFile, execFileSync, execSync, fork, spawn, spawnSync } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { lookup, promises as names, resolve4, Resolver } from "node:dns";
-import { appendFileSync, createWriteStream, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFile } from "node:fs";
+import { appendFileSync, createWriteStream, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFile } from "node:fs";
 import { open, readFile, unlink, writeFile as writeLater } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -14,6 +14,9 @@ import { Worker } from "node:worker_threads";
 import { closeOutside } from "#runtime/testing/outside.ts";
 
 const file = join(import.meta.dirname, "written-by-a-skill.txt");
+// This file itself may lie below the temporary folder of the system.
+process.env["TMPDIR"] = join(import.meta.dirname, "../../node_modules/.cache/holdfast-outside");
+mkdirSync(tmpdir(), { recursive: true });
 const changed = /^a change of the file '.*written-by-a-skill\.txt'$/;
 const address = "http://127.0.0.1:59999/";
 

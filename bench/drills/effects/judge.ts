@@ -1,7 +1,7 @@
 /** The promise, held against what the ledger, the dead letters and the run records say of each event. */
 import type { RunView } from "#runtime/core/run.ts";
 import type { EffectCall } from "./effect-ledger.ts";
-import { type Kind, kinds, mistakeCode, sagaCode } from "./plugin.ts";
+import { type Kind, kinds, mistakenReason, sagaCode } from "./plugin.ts";
 
 export interface SentEvent {
   readonly eventId: string;
@@ -33,7 +33,7 @@ export interface Verdict {
 
 const parkedReason = "OutcomeUnknown";
 /** What fails for good, always, and as what. */
-const failing: Partial<Record<Kind, string>> = { Saga: sagaCode, Mistaken: mistakeCode };
+const failing: Partial<Record<Kind, string>> = { Saga: sagaCode, Mistaken: mistakenReason };
 const shown = 5;
 
 /** Collects violations of one sort, and tells the first of them. */

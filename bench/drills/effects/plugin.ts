@@ -7,8 +7,8 @@ export const effectsDependency = "effects";
 /** Code of the failure that a saga's runs end with. */
 export const sagaCode = "SOLD_OUT";
 
-/** Code of the failure of a skill with a mistake in it. */
-export const mistakeCode = "TypeError";
+/** Why events of a skill with a mistake in it are dead-lettered: an error that says nothing of it is tried again. */
+export const mistakenReason = "RetriesExhausted";
 /** Where the mistake is, and how it is mended. */
 export const mistake = "return body.receipt.id;";
 export const mended = "return body.receipt?.id ?? null;";
