@@ -54,10 +54,6 @@ const plugin: Plugin = definePlugin({
       const one = await context.step("one", { kind: "atMostOnce" }, () => ({ at: new Date(0) }));
       await context.step("two", {}, (step) => step.call(local, one.at.toISOString()));
     }),
-    skill("harmless-steps", async (context) => {
-      for (const name of ["one", "two", "three"]) await context.step(name, { kind: "idempotent" }, () => name);
-      await context.step("four", () => undefined);
-    }),
     defineSkill({ name: "limited", handles: handles("limited"), uses: [limited], run: (context) => context.call(limited, "a") }),
     skill("wait", (context) => new Promise((resolve) => context.signal.addEventListener("abort", resolve))),
     skill("deaf", () => new Promise(() => undefined)),
@@ -80,6 +76,10 @@ const plugin: Plugin = definePlugin({
     skill("dedicated-block", block, { isolation: "dedicated" }),
     skill("busy-later", () => delay(20).then(() => work(20))),
     skill("sleep", () => delay(100)),
+    skill("harmless-steps", async (context) => {
+      for (const name of ["one", "two", "three"]) await context.step(name, { kind: "idempotent" }, () => name);
+      await context.step("four", () => undefined);
+    }),
   ],
 });
 export default plugin;
