@@ -67,8 +67,9 @@ export class Run implements SkillContext<never>, RunOfCalls {
   readonly startedAtMs: number;
   readonly deadlineMs: number;
   leaseUntilMs: number;
-  /** How long it has waited until its steps were recorded. */
+  /** How long it has waited until its steps were recorded; and for how many it waits now. */
   recordingMs = 0;
+  recording = 0;
   readonly host: RunHost<Run>;
   readonly #prepared: PreparedSkill;
   /** Of a run that has failed for good: it goes backwards. */
@@ -453,7 +454,9 @@ export class Run implements SkillContext<never>, RunOfCalls {
 
   async #waitFor(recorded: Promise<StepAcknowledgement["result"]>): Promise<StepAcknowledgement["result"]> {
     const sinceMs = this.nowMs();
+    this.recording += 1;
     const result = await recorded;
+    this.recording -= 1;
     this.recordingMs += this.nowMs() - sinceMs;
     return result;
   }

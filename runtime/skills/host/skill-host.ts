@@ -140,6 +140,11 @@ export class SkillHost implements RunHost<Run> {
     return this.#runs.size;
   }
 
+  /** Of these, how many wait until their steps are recorded. */
+  get recording(): number {
+    return [...this.#runs.values()].filter((run) => run.recording > 0).length;
+  }
+
   /** The runs that have not ended, the longest at work first; for people to read. */
   describeActive(): string {
     const runs = [...this.#runs.values()].sort((one, other) => one.startedAtMs - other.startedAtMs);

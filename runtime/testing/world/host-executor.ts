@@ -64,7 +64,8 @@ export class HostExecutor implements Executor {
   #listener: ExecutorListener | undefined;
   #host: TimedHost | undefined;
   readonly #running = new Set<number>();
-  /** As the pipeline numbers them, to the number in the thread that is there now. */
+  /** As the pipeline numbers them, to the number in the thread that is there now: steps, for which runs need not wait, and what they wait for. */
+  readonly #records = new Map<number, number>();
   readonly #requests = new Map<number, number>();
   #lastRequestId = 0;
   #calls = 0;
@@ -109,8 +110,8 @@ export class HostExecutor implements Executor {
 
   acknowledge(acknowledgements: readonly StepAcknowledgement[]): void {
     for (const { requestId, result } of acknowledgements) {
-      const inner = this.#requests.get(requestId);
-      this.#requests.delete(requestId);
+      const inner = this.#records.get(requestId);
+      this.#records.delete(requestId);
       if (inner !== undefined) this.#host?.acknowledge(inner, result);
     }
   }
@@ -162,7 +163,7 @@ export class HostExecutor implements Executor {
   get isAtWork(): boolean {
     const host = this.#host;
     if (host === undefined) return false;
-    return this.#answering > 0 || (host.active > this.#requests.size + this.#calls && host.pending === 0);
+    return this.#answering > 0 || (host.active > host.recording + this.#requests.size + this.#calls && host.pending === 0);
   }
 
   /** Code of the test's own answers a call: time waits for it, too. */
@@ -223,6 +224,7 @@ export class HostExecutor implements Executor {
   #close(why: string, part: "suspect" | "bystander"): void {
     const host = this.#host;
     this.#host = undefined;
+    this.#records.clear();
     this.#requests.clear();
     this.#steps = [];
     for (const runId of this.#running) this.#answer(runId, { kind: "thread-lost", why, part });
@@ -271,7 +273,7 @@ export class HostExecutor implements Executor {
         step: (runId, inner, step) => {
           if (!isCurrent()) return;
           this.#lastRequestId += 1;
-          this.#requests.set(this.#lastRequestId, inner);
+          this.#records.set(this.#lastRequestId, inner);
           this.#steps.push({ runId, requestId: this.#lastRequestId, step });
           this.#sendSoon();
         },

@@ -1,0 +1,43 @@
+// The kit's stand-in for threads: when a skill's own code is at work, and simulated time waits for it.
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import { defineSkill } from "#runtime/index.ts";
+import { retryLedgerBytes } from "#runtime/policy/retry-ledger.ts";
+import { deafListener, type StepRequest } from "#runtime/ports/executor.ts";
+import { HostExecutor } from "#runtime/testing/world/host-executor.ts";
+import { ProcessClock, SimClock } from "#runtime/testing/world/sim-clock.ts";
+import { usualSurroundings } from "#runtime/testing/world/surroundings.ts";
+import { defaultOrder } from "../contracts/executor.ts";
+
+test("a skill is at work while a step is on its way to the store that it does not wait for, and not while it waits", async (t) => {
+  const world = new SimClock();
+  const goesOn = Promise.withResolvers<void>();
+  const skill = defineSkill({
+    name: "late",
+    handles: [{ eventType: "OrderPlaced" }],
+    async run(context) {
+      await context.step("one", { kind: "idempotent" }, () => 1);
+      await context.step("two", { kind: "idempotent" }, () => goesOn.promise);
+      await context.step("three", () => 3);
+    },
+  });
+  const executor = new HostExecutor({
+    clock: new ProcessClock(world),
+    consumer: "orders",
+    skills: [skill],
+    dependencies: [],
+    retries: new ArrayBuffer(retryLedgerBytes),
+    random: () => 0,
+    surroundings: usualSurroundings,
+    log: () => undefined,
+  });
+  t.after(() => executor.stop());
+  const steps: StepRequest[] = [];
+  await executor.start({ ...deafListener, steps: (requests) => steps.push(...requests) });
+  executor.post([{ ...defaultOrder("late"), runId: 1 }]);
+  await world.advance(50);
+  assert.deepEqual([steps.map(({ step }) => step.name), executor.isAtWork], [["one"], true]);
+  goesOn.resolve();
+  await world.advance(1);
+  assert.deepEqual([steps.map(({ step }) => step.name), executor.isAtWork], [["one", "two"], false]);
+});
