@@ -49,6 +49,8 @@ export interface HostBundle {
   /** What a run is told of its message; undefined when the worker cannot tell. */
   message: SkillMessage | undefined;
   messageAsks: number;
+  /** How long the run that ended last had waited until its steps were recorded. */
+  recordingMs: number;
   /** Moves the clock. */
   skewMs: number;
   /** Starts a run and waits for its answer. */
@@ -94,7 +96,8 @@ export async function makeHost(
     random: () => 0,
     traces,
     sink: {
-      result: (runId, answer, calls, _durationMs, _recordingMs, trace) => {
+      result: (runId, answer, calls, _durationMs, recordingMs, trace) => {
+        bundle.recordingMs = recordingMs;
         const latenciesMs = new Map(calls.flatMap(({ dependency, latencyMs }) => (latencyMs === undefined ? [] : [[dependency, latencyMs]])));
         waiting.get(runId)?.({ answer, calls: calls.map(({ latencyMs: _, ...call }) => call), latenciesMs, ...(trace && { trace }) });
         waiting.delete(runId);
@@ -136,6 +139,7 @@ export async function makeHost(
     stateAsks: 0,
     message: undefined,
     messageAsks: 0,
+    recordingMs: 0,
     skewMs: 0,
     begin(order) {
       lastRunId += 1;

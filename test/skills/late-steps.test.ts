@@ -1,14 +1,14 @@
 // Steps whose repeat is harmless: when they are recorded, and what waits for that.
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { type Skill, type SkillContext, defineDependency, defineSkill } from "../../runtime/index.ts";
-import { eventually } from "../support/eventually.ts";
+import { type Skill, type SkillContext, TransientError, defineDependency, defineSkill } from "../../runtime/index.ts";
+import { eventually, within } from "../support/eventually.ts";
 import { type Answered, makeHost } from "./host.ts";
 
 const idempotent = { kind: "idempotent" } as const;
 
-function skillOf(run: (context: SkillContext) => Promise<void>): Skill {
-  return defineSkill({ name: "late", handles: [{ eventType: "OrderPlaced" }], run });
+function skillOf(run: (context: SkillContext) => Promise<void>, critical = false): Skill {
+  return defineSkill({ name: "late", critical, handles: [{ eventType: "OrderPlaced" }], run });
 }
 
 function namesOf(steps: readonly { readonly name: string }[] | undefined): readonly string[] {
@@ -16,7 +16,7 @@ function namesOf(steps: readonly { readonly name: string }[] | undefined): reado
 }
 
 function lateNames({ answer }: Answered): readonly string[] | undefined {
-  assert.ok(answer.kind === "completed", answer.kind);
+  assert.ok(answer.kind === "completed", JSON.stringify(answer));
   return answer.steps && namesOf(answer.steps);
 }
 
@@ -124,19 +124,111 @@ test("end their run where another worker has it, and fail it where the store doe
   }
 });
 
-test("are recorded at once where they are large, have to be compensated, or were answered by a fallback", async (t) => {
-  const effects: readonly ((context: SkillContext) => Promise<unknown>)[] = [
-    (context) => context.step("one", idempotent, () => "x".repeat(20_000)),
-    (context) => context.step("one", { ...idempotent, compensate: () => undefined }, () => 1),
-    (context) =>
-      context.step("one", { ...idempotent, fallbacks: [{ name: "guess", quality: "degraded", answer: () => 1 }] }, (): number => {
-        throw new Error("down");
-      }),
+test("are recorded at once where they are large, may have to be compensated, or were answered by a fallback", async (t) => {
+  const effects: readonly (readonly [effect: (context: SkillContext) => Promise<unknown>, isCritical?: boolean])[] = [
+    [(context) => context.step("one", idempotent, () => "x".repeat(20_000))],
+    [(context) => context.step("one", { ...idempotent, compensate: () => undefined }, () => 1), true],
+    [(context) => context.step("one", idempotent, () => 1), true],
+    [
+      (context) =>
+        context.step("one", { ...idempotent, fallbacks: [{ name: "guess", quality: "degraded", answer: () => 1 }] }, (): number => {
+          throw new TransientError("down", { definite: true });
+        }),
+    ],
   ];
-  for (const effect of effects) {
-    const bundle = await makeHost(t, [skillOf((context) => effect(context).then(() => undefined))]);
+  for (const [effect, isCritical] of effects) {
+    const bundle = await makeHost(t, [skillOf((context) => effect(context).then(() => undefined), isCritical)]);
     const answered = await bundle.run();
     assert.equal(lateNames(answered), undefined);
     assert.equal(bundle.steps.at(-1)?.state, "completed");
   }
+});
+
+test("that the store did not take are tried again before another effect, and go with the end of their run, in their order", async (t) => {
+  for (const isPaid of [true, false]) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const bundle = await makeHost(t, [
+      skillOf(async (context) => {
+        await context.step("one", idempotent, () => 1);
+        await context.step("two", idempotent, () => 2);
+        await context.step("long", idempotent, () => promise);
+        if (isPaid) await context.step("pay", () => undefined);
+      }),
+    ]);
+    bundle.store = "unavailable";
+    const { answered } = bundle.begin();
+    await eventually("both to have been refused", () => bundle.steps.length === 2);
+    bundle.store = "written";
+    bundle.steps.length = 0;
+    resolve();
+    const names = ["one", "two", "long"];
+    assert.deepEqual(
+      isPaid ? [lateNames(await answered), namesOf(bundle.steps)] : [lateNames(await answered)],
+      isPaid ? [undefined, [...names, "pay"]] : [names],
+    );
+  }
+});
+
+test("a run that could not record a step has ended, whatever its skill makes of that", async (t) => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const bundle = await makeHost(t, [
+    skillOf(async (context) => {
+      await context.step("one", idempotent, () => 1);
+      await context.step("long", idempotent, () => promise);
+      await context.step("large", idempotent, () => "x".repeat(20_000)).catch(() => undefined);
+    }),
+  ]);
+  bundle.store = "hold";
+  const { answered } = bundle.begin();
+  await eventually("the first step to be on its way", () => bundle.steps.length === 1);
+  resolve();
+  await eventually("all to be on their way", () => bundle.steps.length === 3);
+  bundle.host.acknowledge(3, "unavailable");
+  const { answer } = await answered;
+  assert.equal(answer.kind === "failed" && answer.failure.code, "STORE_UNAVAILABLE");
+});
+
+test("are no more than a store takes in one write, however small they are", async (t) => {
+  const bundle = await makeHost(t, [
+    skillOf(async (context) => {
+      for (let step = 0; step < 5_000; step += 1) await context.step(`${step}`, idempotent, () => undefined);
+    }),
+  ]);
+  const late = lateNames(await bundle.run()) ?? [];
+  assert.ok(late.length > 0 && late.length <= 256, `${late.length} of 5000`);
+  assert.deepEqual(new Set([...namesOf(bundle.steps), ...late]).size, 5_000);
+});
+
+test("a run is not said to have waited for what it did not wait for", async (t) => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const bundle = await makeHost(t, [
+    skillOf(async (context) => {
+      await context.step("one", idempotent, () => 1);
+      await context.step("long", idempotent, () => promise);
+    }),
+  ]);
+  bundle.store = "hold";
+  const { answered } = bundle.begin();
+  await eventually("the first step to be on its way", () => bundle.steps.length === 1);
+  bundle.skewMs += 5_000;
+  bundle.host.acknowledge(1, "written");
+  resolve();
+  await answered;
+  assert.equal(bundle.recordingMs, 0);
+});
+
+test("nothing waits for a record once its run has ended", async (t) => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const bundle = await makeHost(t, [
+    skillOf(async (context) => {
+      try {
+        await context.step("pay", () => 1);
+      } finally {
+        resolve();
+      }
+    }),
+  ]);
+  bundle.store = "hold";
+  assert.equal((await bundle.run({ timeoutMs: 20 })).answer.kind, "timed-out");
+  await within("the skill to hear of it", promise);
 });

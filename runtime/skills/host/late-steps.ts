@@ -8,8 +8,10 @@ import type { StepAcknowledgement } from "../../ports/executor.ts";
 
 type Written = StepAcknowledgement["result"];
 
-/** Results of a run that may wait together; what is more is recorded at once. */
+/** What may wait together of a run; what is more is recorded at once. Even the smallest steps are so few that a store takes them in one write. */
 const bytesMax = 16_384;
+/** Of a step beside its result. */
+const stepBytes = 64;
 /** How long after it has ended a step may wait. */
 const lateMs = 20;
 
@@ -24,9 +26,9 @@ export class LateSteps {
   deadlineMs = 0;
   readonly #host: Keeper;
   readonly #write: (step: StepRecord) => Promise<Written>;
-  #waiting: StepRecord[] = [];
-  /** Those on their way, in their order. */
-  readonly #sent = new Map<StepRecord, Promise<Written>>();
+  /** What is not known to be on record, in its order; undefined for what is not on its way. */
+  readonly #steps = new Map<StepRecord, Promise<Written> | undefined>();
+  #isTimed = false;
   #bytes = 0;
   #isStale = false;
 
@@ -37,10 +39,12 @@ export class LateSteps {
 
   /** False where it is too much: then the step is not kept. */
   keep(step: StepRecord): boolean {
-    if (this.#bytes + step.result.byteLength > bytesMax) return false;
-    this.#bytes += step.result.byteLength;
-    this.#waiting.push(step);
-    if (this.#waiting.length === 1) {
+    const bytes = this.#bytes + bytesOf(step);
+    if (bytes > bytesMax) return false;
+    this.#bytes = bytes;
+    this.#steps.set(step, undefined);
+    if (!this.#isTimed) {
+      this.#isTimed = true;
       this.deadlineMs = this.#host.nowMs() + lateMs;
       this.#host.late.add(this);
     }
@@ -49,34 +53,45 @@ export class LateSteps {
 
   /** All of them are on their way from now on. */
   send(): void {
-    const waiting = this.#waiting;
-    if (waiting.length === 0) return;
-    this.#waiting = [];
-    this.#host.late.delete(this);
-    for (const step of waiting) this.#sent.set(step, this.#send(step));
+    this.#rest();
+    for (const [step, written] of this.#steps) if (written === undefined) this.#steps.set(step, this.#send(step));
   }
 
   /** Resolves when all are on record, or with an answer that says otherwise. Undefined where there are none. */
   record(): Promise<Written> | undefined {
     this.send();
     if (this.#isStale) return Promise.resolve("stale");
-    return this.#sent.size === 0 ? undefined : Promise.all(this.#sent.values()).then((results) => results.find((result) => result !== "written") ?? "written");
+    if (this.#steps.size === 0) return undefined;
+    return Promise.all(this.#steps.values()).then((results) => results.find((result) => result !== "written") ?? "written");
   }
 
   /** The run has ended. Returns what is not known to be on record; undefined where there is nothing. */
   end(): readonly StepRecord[] | undefined {
-    this.#host.late.delete(this);
-    return this.#sent.size + this.#waiting.length === 0 ? undefined : [...this.#sent.keys(), ...this.#waiting];
+    this.#rest();
+    return this.#steps.size === 0 ? undefined : [...this.#steps.keys()];
   }
 
-  /** What was not written is given up: whoever waits hears of it. */
+  #rest(): void {
+    if (!this.#isTimed) return;
+    this.#isTimed = false;
+    this.#host.late.delete(this);
+  }
+
+  /** Whoever waits hears of what was not written. It goes with those that come after it, for nothing else may begin before it is on record. */
   async #send(step: StepRecord): Promise<Written> {
     const result = await this.#write(step);
     if (result === "stale") this.#isStale = true;
-    this.#sent.delete(step);
-    this.#bytes -= step.result.byteLength;
+    if (result === "unavailable") this.#steps.set(step, undefined);
+    else {
+      this.#steps.delete(step);
+      this.#bytes -= bytesOf(step);
+    }
     return result;
   }
+}
+
+function bytesOf({ name, result }: StepRecord): number {
+  return stepBytes + name.length + result.byteLength;
 }
 
 /** A run that completes has them recorded with its end. */

@@ -240,8 +240,8 @@ export class Run implements SkillContext<never>, RunOfCalls {
     else this.end({ kind: "completed", outbox: this.#emitted ?? nothingEmitted, ...leftBy(this.#session) });
   }
 
-  /** The skill has thrown. */
-  fail(thrown: unknown): void {
+  /** The skill has thrown. `isStored` is false where the store does not answer: then nothing waits for it. */
+  fail(thrown: unknown, isStored = true): void {
     if (this.#isEnded) return;
     // What it throws because of that is no failure of its own.
     if (this.#isCalledOff) return this.expire();
@@ -249,10 +249,10 @@ export class Run implements SkillContext<never>, RunOfCalls {
     const failedStep = this.#failedStep?.error === thrown ? this.#failedStep?.name : undefined;
     const { record, retryable } = describeFailure(thrown, this.#open?.name ?? failedStep, this.#prepared.folder);
     const answer = { kind: "failed", failure: record, retryable } as const;
-    const recorded = this.#late?.record();
+    const recorded = isStored ? this.#late?.record() : undefined;
     if (recorded === undefined) this.end(answer);
     // What comes next goes on behind them.
-    else void recorded.then((result) => this.end(result === "stale" ? { kind: "stale" } : answer));
+    else void this.#waitFor(recorded).then((result) => this.end(result === "stale" ? { kind: "stale" } : answer));
   }
 
   checkMayAct(): void {
@@ -448,7 +448,14 @@ export class Run implements SkillContext<never>, RunOfCalls {
 
   async #write(step: StepRecord, fellBack?: FellBack): Promise<void> {
     this.#late?.send();
-    this.#written(await this.host.writeStep(this, step, fellBack), step);
+    this.#written(await this.#waitFor(this.host.writeStep(this, step, fellBack)), step);
+  }
+
+  async #waitFor(recorded: Promise<StepAcknowledgement["result"]>): Promise<StepAcknowledgement["result"]> {
+    const sinceMs = this.nowMs();
+    const result = await recorded;
+    this.recordingMs += this.nowMs() - sinceMs;
+    return result;
   }
 
   #written(result: StepAcknowledgement["result"] | undefined, step: StepRecord | undefined): void {
@@ -456,7 +463,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
     if (result === "stale") this.#stop({ kind: "stale" });
     if (result === "unavailable") {
       const error = stepNotStored(step);
-      this.fail(error);
+      this.fail(error, false);
       throw error;
     }
   }
@@ -467,7 +474,8 @@ export class Run implements SkillContext<never>, RunOfCalls {
 
   /** What may not be repeated with other results begins only once the steps before it are on record. */
   async #recordLate(): Promise<void> {
-    this.#written(await this.#late?.record(), undefined);
+    const recorded = this.#late?.record();
+    this.#written(recorded && (await this.#waitFor(recorded)), undefined);
   }
 
   /** The skill has come to all its compensations that it could: they are carried out. */

@@ -205,9 +205,7 @@ export class SkillHost implements RunHost<Run> {
 
   /** The main thread's word on a step that was to be stored. */
   acknowledge(requestId: number, result: StepAcknowledgement["result"]): void {
-    const resolve = this.#writes.get(requestId);
-    this.#writes.delete(requestId);
-    resolve?.(result);
+    this.#writes.get(requestId)?.(result);
   }
 
   /** The main thread's word on what a run asked for. */
@@ -272,12 +270,15 @@ export class SkillHost implements RunHost<Run> {
   writeStep(run: Run, step: StepRecord, fellBack?: FellBack): Promise<StepAcknowledgement["result"]> {
     this.#lastRequestId += 1;
     const requestId = this.#lastRequestId;
-    const askedAtMs = this.nowMs();
     return new Promise((resolve) => {
-      this.#writes.set(requestId, (result) => {
-        run.recordingMs += this.nowMs() - askedAtMs;
+      const answer = (result: StepAcknowledgement["result"]): void => {
+        this.#writes.delete(requestId);
+        stopListening();
         resolve(result);
-      });
+      };
+      // Of a run that has ended nobody is told here.
+      const stopListening = run.onEnd(() => answer("stale"));
+      this.#writes.set(requestId, answer);
       this.#options.sink.step(run.order.runId, requestId, step, fellBack);
       this.#options.sink.worked(run.order.skill);
     });
