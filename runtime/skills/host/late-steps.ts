@@ -21,6 +21,10 @@ interface Keeper {
   readonly late: { add(steps: LateSteps): void; delete(steps: LateSteps): void };
 }
 
+interface Writer<Run> {
+  writeStep(run: Run, step: StepRecord): Promise<Written>;
+}
+
 export class LateSteps {
   /** When those that wait are to be on their way, monotonic. */
   deadlineMs = 0;
@@ -32,7 +36,11 @@ export class LateSteps {
   #bytes = 0;
   #isStale = false;
 
-  constructor(host: Keeper, write: (step: StepRecord) => Promise<Written>) {
+  static of<Run extends { readonly host: Keeper & Writer<Run> }>(run: Run): LateSteps {
+    return new LateSteps(run.host, (step) => run.host.writeStep(run, step));
+  }
+
+  private constructor(host: Keeper, write: (step: StepRecord) => Promise<Written>) {
     this.#host = host;
     this.#write = write;
   }
@@ -62,7 +70,9 @@ export class LateSteps {
     this.send();
     if (this.#isStale) return Promise.resolve("stale");
     if (this.#steps.size === 0) return undefined;
-    return Promise.all(this.#steps.values()).then((results) => results.find((result) => result !== "written") ?? "written");
+    return Promise.all(Array.from(this.#steps.values(), async (written) => written)).then(
+      (results) => results.find((result) => result !== "written") ?? "written",
+    );
   }
 
   /** The run has ended. Returns what is not known to be on record; undefined where there is nothing. */
@@ -92,6 +102,20 @@ export class LateSteps {
 
 function bytesOf({ name, result }: StepRecord): number {
   return stepBytes + name.length + result.byteLength;
+}
+
+/** The run waits until that is on record; where there is nothing, it does not. */
+export async function waitForRecord<Recorded extends Written | undefined>(
+  run: { recordingMs: number; recording: number; nowMs(): number },
+  recorded: Promise<Recorded> | undefined,
+): Promise<Recorded | undefined> {
+  if (recorded === undefined) return undefined;
+  const sinceMs = run.nowMs();
+  run.recording += 1;
+  const result = await recorded;
+  run.recording -= 1;
+  run.recordingMs += run.nowMs() - sinceMs;
+  return result;
 }
 
 /** A run that completes has them recorded with its end. */

@@ -41,7 +41,7 @@ import { RunMessage } from "./run-message.ts";
 import { PermanentError } from "../author/errors.ts";
 import { describeFailure, isDefinite, isUndone } from "./failure.ts";
 import { fallBack, fallingStep } from "./fallbacks.ts";
-import { LateSteps, withLate } from "./late-steps.ts";
+import { LateSteps, waitForRecord, withLate } from "./late-steps.ts";
 import type { PreparedSkill } from "./prepared-skill.ts";
 import { forgottenWhy, RunEnded, permanently, runTimeout, stepNotAwaited, stepNotStored } from "./run-errors.ts";
 import type { StepAcknowledgement, ToldRuns } from "../../ports/executor.ts";
@@ -253,7 +253,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
     const recorded = isStored ? this.#late?.record() : undefined;
     if (recorded === undefined) this.end(answer);
     // What comes next goes on behind them.
-    else void this.#waitFor(recorded).then((result) => this.end(result === "stale" ? { kind: "stale" } : answer));
+    else void waitForRecord(this, recorded).then((result) => this.end(result === "stale" ? { kind: "stale" } : answer));
   }
 
   checkMayAct(): void {
@@ -435,7 +435,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
   /** Returns what a resumed run would get. */
   async #checkpoint(open: OpenStep, result: unknown, fellBack?: FellBack, stored?: StepRecord): Promise<unknown> {
     const record = stored ?? recordOf(open, result);
-    if (fellBack !== undefined || !open.mayBeLate || !this.#keepLate(record)) await this.#write(record, fellBack);
+    if (fellBack !== undefined || !open.mayBeLate || !(this.#late ??= LateSteps.of(this)).keep(record)) await this.#write(record, fellBack);
     this.#calls?.stepDone();
     this.#keep(open.name, open.emitted, open.quality);
     return typeof result === "object" ? decodeStep(record)?.result : result;
@@ -449,16 +449,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
 
   async #write(step: StepRecord, fellBack?: FellBack): Promise<void> {
     this.#late?.send();
-    this.#written(await this.#waitFor(this.host.writeStep(this, step, fellBack)), step);
-  }
-
-  async #waitFor(recorded: Promise<StepAcknowledgement["result"]>): Promise<StepAcknowledgement["result"]> {
-    const sinceMs = this.nowMs();
-    this.recording += 1;
-    const result = await recorded;
-    this.recording -= 1;
-    this.recordingMs += this.nowMs() - sinceMs;
-    return result;
+    this.#written(await waitForRecord(this, this.host.writeStep(this, step, fellBack)), step);
   }
 
   #written(result: StepAcknowledgement["result"] | undefined, step: StepRecord | undefined): void {
@@ -471,14 +462,9 @@ export class Run implements SkillContext<never>, RunOfCalls {
     }
   }
 
-  #keepLate(step: StepRecord): boolean {
-    return (this.#late ??= new LateSteps(this.host, (late) => this.host.writeStep(this, late))).keep(step);
-  }
-
   /** What may not be repeated with other results begins only once the steps before it are on record. */
   async #recordLate(): Promise<void> {
-    const recorded = this.#late?.record();
-    this.#written(recorded && (await this.#waitFor(recorded)), undefined);
+    this.#written(await waitForRecord(this, this.#late?.record()), undefined);
   }
 
   /** The skill has come to all its compensations that it could: they are carried out. */
