@@ -226,6 +226,16 @@ export function executorContract(name: string, make: () => Executor): void {
     );
   });
 
+  contract("brings steps that are to be recorded with the end of their run, from which it can be run again", async ({ post, answer, requests }) => {
+    const [first] = post("harmless-end");
+    const ended = await answer(first ?? 0);
+    assert.ok(ended.kind === "completed");
+    const { steps = [], outbox } = ended;
+    assert.deepEqual([steps.map(({ name }) => name), outbox.length, requests], [["one", "two"], 1, []]);
+    const [again] = post("harmless-end", { steps, attempt: 2 });
+    assert.deepEqual(await answer(again ?? 0), { kind: "completed", outbox });
+  });
+
   contract("stops a run whose step is refused", async (bundle) => {
     bundle.store = "stale";
     const [stale] = bundle.post("steps");

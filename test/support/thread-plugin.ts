@@ -80,6 +80,10 @@ const plugin: Plugin = definePlugin({
       for (const name of ["one", "two", "three"]) await context.step(name, { kind: "idempotent" }, () => name);
       await context.step("four", () => undefined);
     }),
+    skill("harmless-end", async (context) => {
+      const at = await context.step("one", { kind: "idempotent" }, () => new Date(context.attempt));
+      await context.step("two", { kind: "idempotent" }, (step) => step.emit("Emitted", { at: at.getTime() }));
+    }),
   ],
 });
 export default plugin;
