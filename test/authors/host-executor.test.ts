@@ -5,9 +5,11 @@ import { defineSkill } from "#runtime/index.ts";
 import { retryLedgerBytes } from "#runtime/policy/retry-ledger.ts";
 import { deafListener, type StepRequest } from "#runtime/ports/executor.ts";
 import { HostExecutor } from "#runtime/testing/world/host-executor.ts";
+import { testSkill } from "#runtime/testing/index.ts";
 import { ProcessClock, SimClock } from "#runtime/testing/world/sim-clock.ts";
 import { usualSurroundings } from "#runtime/testing/world/surroundings.ts";
 import { defaultOrder } from "../contracts/executor.ts";
+import { within } from "../support/eventually.ts";
 
 test("a skill is at work while a step is on its way to the store that it does not wait for, and not while it waits", async (t) => {
   const world = new SimClock();
@@ -40,4 +42,22 @@ test("a skill is at work while a step is on its way to the store that it does no
   goesOn.resolve();
   await world.advance(1);
   assert.deepEqual([steps.map(({ step }) => step.name), executor.isAtWork], [["one", "two"], false]);
+});
+
+test("the time of a test goes on once it is over, so that what a skill leaves behind ends", async () => {
+  const left = Promise.withResolvers<void>();
+  const skill = defineSkill({
+    name: "leaves",
+    handles: [{ eventType: "OrderPlaced" }],
+    run() {
+      const untilMs = Date.now() + 50;
+      const timer = setInterval(() => {
+        if (Date.now() < untilMs) return;
+        clearInterval(timer);
+        left.resolve();
+      }, 5);
+    },
+  });
+  assert.equal((await testSkill(skill, { event: {} })).outcome, "completed");
+  await within("what was left behind to end", left.promise);
 });

@@ -12,8 +12,11 @@ type Written = StepAcknowledgement["result"];
 const bytesMax = 16_384;
 /** Of a step beside its result. */
 const stepBytes = 64;
-/** How long after it has ended a step may wait. */
-const lateMs = 20;
+/**
+ * How long after it has ended a step may wait; and how long it may take: the record of a longer one, which costs little beside it, is waited for,
+ * so that it is not done again, and a run that was called off ends behind it.
+ */
+export const lateMs = 20;
 
 /** Sees to it that they are on their way in time. */
 interface Keeper {

@@ -23,8 +23,8 @@ export interface StepPart {
 export interface OpenStep {
   readonly name: string;
   readonly kind: StepKind;
-  /** It need not be on record before the run goes on. */
-  readonly mayBeLate: boolean;
+  /** Until when the step may end, monotonic, and need not be on record before the run goes on. */
+  readonly lateUntilMs: number;
   readonly idempotencyKey: string;
   readonly emitted: OutgoingMessage[];
   part: StepPart;

@@ -41,7 +41,7 @@ import { RunMessage } from "./run-message.ts";
 import { PermanentError } from "../author/errors.ts";
 import { describeFailure, isDefinite, isUndone } from "./failure.ts";
 import { fallBack, fallingStep } from "./fallbacks.ts";
-import { LateSteps, waitForRecord, withLate } from "./late-steps.ts";
+import { lateMs, LateSteps, waitForRecord, withLate } from "./late-steps.ts";
 import type { PreparedSkill } from "./prepared-skill.ts";
 import { forgottenWhy, RunEnded, permanently, runTimeout, stepNotAwaited, stepNotStored } from "./run-errors.ts";
 import type { StepAcknowledgement, ToldRuns } from "../../ports/executor.ts";
@@ -337,7 +337,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
     const unmet = record === undefined ? unmetSteps(this.order, this.#met) : undefined;
     if (unmet !== undefined) this.#stop({ kind: "pipeline-changed", why: unmet });
     const idempotencyKey = this.#derive(name);
-    const open = this.#openStep(name, kind, idempotencyKey, "step", mayBeLate);
+    const open = this.#openStep(name, kind, idempotencyKey, "step", mayBeLate ? this.host.nowMs() + lateMs : 0);
     this.#open = open;
     try {
       const result = (await this.#execute(open, record, options, effect as AnyStepEffect<Result>)) as Result;
@@ -357,16 +357,16 @@ export class Run implements SkillContext<never>, RunOfCalls {
     this.#failedStep = { error, name: open.name };
   }
 
-  #openStep(name: string, kind: StepKind, idempotencyKey: string, what: "step" | "compensate", mayBeLate = false): OpenStep {
+  #openStep(name: string, kind: StepKind, idempotencyKey: string, what: "step" | "compensate", lateUntilMs = 0): OpenStep {
     const span = this.recorder?.step(name, kind, what);
-    return { mayBeLate, name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name), quality: "full", span };
+    return { lateUntilMs, name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name), quality: "full", span };
   }
 
   /** Settles doubts about an earlier try, then carries the effect out between its intent and its checkpoint. */
   async #execute<Result>(open: OpenStep, record: StepRecord | undefined, options: AnyStepOptions<Result>, effect: AnyStepEffect<Result>): Promise<unknown> {
     const { name, kind } = open;
     const context = new OpenStepContext(this, open.idempotencyKey);
-    if (!open.mayBeLate && this.#late !== undefined) await this.#recordLate();
+    if (open.lateUntilMs === 0 && this.#late !== undefined) await this.#recordLate();
     // What the record says decides what the doubt is about; what the skill says now decides how to try again.
     if (record?.kind === "atMostOnce") {
       const why = record.state === "intent" ? "its effect may have happened" : "its result cannot be read";
@@ -435,7 +435,8 @@ export class Run implements SkillContext<never>, RunOfCalls {
   /** Returns what a resumed run would get. */
   async #checkpoint(open: OpenStep, result: unknown, fellBack?: FellBack, stored?: StepRecord): Promise<unknown> {
     const record = stored ?? recordOf(open, result);
-    if (fellBack !== undefined || !open.mayBeLate || !(this.#late ??= LateSteps.of(this)).keep(record)) await this.#write(record, fellBack);
+    if (fellBack !== undefined || open.lateUntilMs < this.host.nowMs() || !(this.#late ??= LateSteps.of(this)).keep(record))
+      await this.#write(record, fellBack);
     this.#calls?.stepDone();
     this.#keep(open.name, open.emitted, open.quality);
     return typeof result === "object" ? decodeStep(record)?.result : result;

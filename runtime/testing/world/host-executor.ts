@@ -9,7 +9,7 @@ import { SkillHost } from "../../skills/host/skill-host.ts";
 import { ThreadSettingsTable } from "../../skills/host/settings.ts";
 import { Flags } from "../../skills/host/flags.ts";
 import type { Provided } from "../provide.ts";
-import { byClock } from "./test-date.ts";
+import { byClock, TestTime } from "./test-date.ts";
 import type { ThreadOrder } from "../../skills/host/run-order.ts";
 import type { ProcessClock } from "./sim-clock.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -63,6 +63,8 @@ export class HostExecutor implements Executor {
   readonly #closing: Promise<void>[] = [];
   #listener: ExecutorListener | undefined;
   #host: TimedHost | undefined;
+  /** What the thread that is there now has by `Date`. */
+  #time: TestTime;
   readonly #running = new Set<number>();
   /** As the pipeline numbers them, to the number in the thread that is there now: steps, for which runs need not wait, and what they wait for. */
   readonly #records = new Map<number, number>();
@@ -76,6 +78,7 @@ export class HostExecutor implements Executor {
 
   constructor(options: HostExecutorOptions) {
     this.#options = options;
+    this.#time = new TestTime(options.clock);
   }
 
   async start(listener: ExecutorListener): Promise<void> {
@@ -102,10 +105,9 @@ export class HostExecutor implements Executor {
   }
 
   #start(order: ThreadOrder): void {
-    const { clock, realDates = false } = this.#options;
     const start = (): void => this.#host?.start(order);
-    if (realDates) start();
-    else byClock(clock, start);
+    if (this.#options.realDates === true) start();
+    else byClock(this.#time, start);
   }
 
   acknowledge(acknowledgements: readonly StepAcknowledgement[]): void {
@@ -217,6 +219,7 @@ export class HostExecutor implements Executor {
   /** Where a real thread dies with what it has open, this one shares its process with the test. */
   #end(host: TimedHost | undefined): void {
     if (host === undefined) return;
+    this.#time.end();
     host.stop();
     this.#closing.push(host.resources.close());
   }
@@ -232,6 +235,7 @@ export class HostExecutor implements Executor {
   }
 
   #open(): TimedHost {
+    this.#time = new TestTime(this.#options.clock);
     const { clock, consumer, random, log, provided, surroundings } = this.#options;
     const settings = new ThreadSettingsTable();
     for (const [token, values] of provided?.settings ?? []) settings.set(token, values);

@@ -19,6 +19,24 @@ function install(): void {
   });
 }
 
+/** A test's time, which goes on with the machine's once its worker has ended: what is left behind then, as a database's timer, does not wait for ever. */
+export class TestTime {
+  readonly #clock: Pick<Clock, "wallMs">;
+  #end: { readonly wallMs: number; readonly sinceMs: number } | undefined;
+
+  constructor(clock: Pick<Clock, "wallMs">) {
+    this.#clock = clock;
+  }
+
+  wallMs(): number {
+    return this.#end === undefined ? this.#clock.wallMs() : Math.floor(this.#end.wallMs + performance.now() - this.#end.sinceMs);
+  }
+
+  end(): void {
+    this.#end ??= { wallMs: this.#clock.wallMs(), sinceMs: performance.now() };
+  }
+}
+
 /** Runs `work`, and all that comes of it, by this clock. */
 export function byClock<Result>(clock: Pick<Clock, "wallMs">, work: () => Result): Result {
   install();
