@@ -5,11 +5,13 @@
  *
  * Each thing lies at the place that its key's hash names, or at the next free one; what lies behind a thing that leaves moves up.
  */
+import { randomInt } from "node:crypto";
 
 const placesMin = 16;
 /** Spreads numbers that follow one another over all places. */
 const golden = 0x9e37_79b1;
-const hashOffset = 0x811c_9dc5;
+/** Another one in each process, so that nobody can make up texts that all begin at one place. */
+const hashOffset = randomInt(2 ** 32);
 const hashPrime = 0x0100_0193;
 
 function hashOfNumber(key: number): number {
