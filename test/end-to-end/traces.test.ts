@@ -42,6 +42,7 @@ test("one event's trace goes through queue, worker, thread and service, into the
     requests.push(request.headers);
     response.writeHead(200, { "content-type": "application/json" }).end("{}");
   });
+  shop.keepAliveTimeout = 120_000;
   await new Promise<void>((resolve) => shop.listen(0, "127.0.0.1", resolve));
   t.after(() => shop.close());
   const bench = await startWorkerBench(t, { entities: { queues: ["input", "next"] }, skills: ["opener", "closer"], dependencies: ["shop"], module });
