@@ -1,7 +1,6 @@
 /** `holdfast start`: the worker alone, until SIGTERM or SIGINT. */
 import { flushCompileCache } from "node:module";
 import { letYoungGenerationGrow } from "../adapters/system/young-generation.ts";
-import { collectGarbage } from "../adapters/threads/collect-garbage.ts";
 import { endProcess } from "../adapters/threads/end-process.ts";
 import type { ComposedWorker, Hosting } from "../compose/worker.ts";
 import { hostWorker } from "../embed/hosted-worker.ts";
@@ -77,7 +76,7 @@ export async function start(options: StartOptions, hosting: Pick<Hosting, "isHas
  * Once everything is loaded, what the start has left behind is given back while nobody waits for it, and heaps may grow with the work. Work
  * that comes before then does not wait for that: with a small young generation it would be collected several times as often.
  */
-function settleMemory(worker: Pick<Worker, "view">): NodeJS.Timeout {
+function settleMemory(worker: Pick<Worker, "view" | "giveBackMemory">): NodeJS.Timeout {
   // An end that does not wait for threads writes nothing of the cache.
   flushCompileCache();
   const readyMs = performance.now();
@@ -85,7 +84,7 @@ function settleMemory(worker: Pick<Worker, "view">): NodeJS.Timeout {
     const isIdle = worker.view().inFlight === 0;
     if (isIdle && performance.now() - readyMs < settledAfterMs) return;
     clearInterval(looking);
-    if (isIdle) collectGarbage();
+    if (isIdle) worker.giveBackMemory();
     letYoungGenerationGrow();
   }, lookForWorkEveryMs);
   return looking;

@@ -4,3 +4,6 @@ export interface MemoryUse {
   readonly usedBytes: number;
   readonly limitBytes: number;
 }
+
+/** What a collection gives back: objects that nobody uses, or every page as well that is kept for later ones. */
+export type GarbageExtent = "unused" | "everything";

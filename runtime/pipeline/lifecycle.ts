@@ -22,7 +22,7 @@ import { LoadShedding } from "../policy/load-shedding.ts";
 import type { CircuitState } from "../policy/circuit.ts";
 import { RateLimits } from "../policy/rate-limits.ts";
 import { ReadAhead } from "../policy/read-ahead.ts";
-import type { MemoryUse } from "../core/memory.ts";
+import type { GarbageExtent, MemoryUse } from "../core/memory.ts";
 import { LoopWatch } from "../policy/loop-watch.ts";
 import { MemoryWatch } from "../policy/memory-watch.ts";
 import { RetryBudget } from "../policy/retry-budget.ts";
@@ -118,7 +118,7 @@ export interface WorkerOptions {
   /** The longest delay of the event loop since it was last asked for, in milliseconds. */
   readonly loopDelay: () => number;
   /** Has the main thread give back memory that it does not use. */
-  readonly collectGarbage: () => void;
+  readonly collectGarbage: (extent: GarbageExtent) => void;
   /** Goes on with what messages do not live to see. */
   readonly recovery?: HandOverOptions["recovery"];
   /** Shares a circuit's state with the threads. */
@@ -357,6 +357,12 @@ export class Worker {
   stop(budgetMs: number): Promise<void> {
     this.#stopped ??= this.#stop(budgetMs);
     return this.#stopped;
+  }
+
+  /** Gives back all memory that is kept for later: for a worker that has nothing to do, since it stops each thread for a moment. */
+  giveBackMemory(): void {
+    this.#options.executor.collectGarbage("everything");
+    this.#options.collectGarbage("everything");
   }
 
   view(): WorkerView {

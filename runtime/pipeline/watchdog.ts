@@ -3,7 +3,7 @@
  * not, logins that are about to end, an event loop that is so late that locks are in danger, and memory that runs short.
  */
 import type { Clock, Timer } from "../core/clock.ts";
-import type { MemoryUse } from "../core/memory.ts";
+import type { GarbageExtent, MemoryUse } from "../core/memory.ts";
 import type { CredentialWatch } from "../policy/credential-watch.ts";
 import type { LoopWatch } from "../policy/loop-watch.ts";
 import type { MemoryWatch } from "../policy/memory-watch.ts";
@@ -37,7 +37,7 @@ export interface WatchdogOptions {
   readonly loopWatch: LoopWatch;
   /** The longest delay of the event loop since it was last asked for. */
   readonly loopDelay: () => number;
-  readonly collectGarbage: () => void;
+  readonly collectGarbage: (extent: GarbageExtent) => void;
 }
 
 export class Watchdog {
@@ -115,7 +115,7 @@ export class Watchdog {
     const nowMs = clock.monotonicMs();
     if (nowMs - this.#collectedMs < collectEveryMs) return;
     this.#collectedMs = nowMs;
-    executor.collectGarbage();
-    collectGarbage();
+    executor.collectGarbage("unused");
+    collectGarbage("unused");
   }
 }

@@ -1,6 +1,7 @@
 import type { HeaderValue } from "../core/delivery.ts";
 import type { Route } from "../core/event-envelope.ts";
 import type { Allowance, Usage } from "../core/limits.ts";
+import type { GarbageExtent } from "../core/memory.ts";
 import type { CallReport, FellBack, RunAnswer } from "../core/outcome.ts";
 import type { StepRecord } from "../core/run.ts";
 import type { SkillMessage } from "../core/skill-message.ts";
@@ -192,8 +193,8 @@ export interface Executor {
   readonly unbegunShared: number;
   /** How long code of the skill's runs has held the event loops of threads since the start, over all of them. */
   heldMs(skill: string): number;
-  /** Memory runs short: threads give back what they do not use. */
-  collectGarbage(): void;
+  /** Memory runs short, or there is nothing to do: threads give back what they do not use. */
+  collectGarbage(extent: GarbageExtent): void;
   readonly threads: ThreadsView;
   /** Whether threads are running and able to take work. */
   isReady(): boolean;

@@ -18,7 +18,7 @@ test("a worker whose memory runs short takes nothing beside what it has, collect
   world.send("b", "c");
   await world.clock.advance(14_000);
   assert.deepEqual([world.statesOf("a"), world.statesOf("b"), world.statesOf("c"), worker.view().memory], [["completed"], ["locked"], ["active"], "short"]);
-  assert.equal(calls.filter((call) => call === "collect garbage").length, 4);
+  assert.equal(calls.filter((call) => call === "collect unused").length, 4);
   usedBytes = 100;
   await world.clock.advance(2_000);
   await world.clock.advance(30_000);
@@ -30,4 +30,10 @@ test("a worker whose memory runs short takes nothing beside what it has, collect
       { type: "memory.changed", state: "ample", usedBytes: 100, limitBytes: 1_000 },
     ],
   );
+});
+
+test("a worker gives back all that is kept for later, its threads' as well", async () => {
+  const { worker, executor, calls } = await new World().start();
+  worker.giveBackMemory();
+  assert.deepEqual([calls.filter((call) => call.startsWith("collect")), executor.collected], [["collect everything"], ["everything"]]);
 });

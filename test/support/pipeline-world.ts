@@ -257,7 +257,7 @@ export class World {
       caution: new Caution(calmAt),
       memory: () => undefined,
       loopDelay: () => 0,
-      collectGarbage: () => calls.push("collect garbage"),
+      collectGarbage: (extent) => calls.push(`collect ${extent}`),
       credentials,
       circuitChanged: (dependency, state) => circuits.push(`${dependency}:${state}`),
       ...overrides,

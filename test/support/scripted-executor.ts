@@ -2,6 +2,7 @@
 // posted run is answered once, no effect starts past its lease or after its run was answered, nothing goes on before its
 // step is acknowledged.
 import { strict as assert } from "node:assert";
+import type { GarbageExtent } from "#runtime/core/memory.ts";
 import type { CallReport, FellBack, RunAnswer } from "#runtime/core/outcome.ts";
 import type { StepKind, StepRecord } from "#runtime/core/run.ts";
 import type { RunTrace } from "#runtime/core/spans.ts";
@@ -280,7 +281,12 @@ export class ScriptedExecutor implements Executor {
     return this.held.get(skill) ?? 0;
   }
 
-  collectGarbage(): void {}
+  /** What it was asked to have collected. */
+  readonly collected: GarbageExtent[] = [];
+
+  collectGarbage(extent: GarbageExtent): void {
+    this.collected.push(extent);
+  }
 
   isReady(): boolean {
     return this.isReadyNow;

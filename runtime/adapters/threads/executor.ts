@@ -8,6 +8,7 @@
 import { availableParallelism } from "node:os";
 import { ChurningTable } from "../../core/churning.ts";
 import { messageOf } from "../../core/errors.ts";
+import type { GarbageExtent } from "../../core/memory.ts";
 import type { CallReport, LossPart, RunAnswer } from "../../core/outcome.ts";
 import type {
   Executor,
@@ -217,8 +218,8 @@ export class ThreadsExecutor implements Executor {
     }
   }
 
-  collectGarbage(): void {
-    for (const lane of this.#lanes.values()) for (const thread of lane.pool.threads) thread.tell({ type: "collect" });
+  collectGarbage(extent: GarbageExtent): void {
+    for (const lane of this.#lanes.values()) for (const thread of lane.pool.threads) thread.tell({ type: "collect", extent });
   }
 
   isReady(): boolean {

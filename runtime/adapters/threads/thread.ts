@@ -95,7 +95,7 @@ function listen(host: SkillHost, news: ThreadNews, { closed, renew }: Duties): v
       host.extend(news.tickets, news.leaseUntilMs);
       return;
     case "collect":
-      collectGarbage();
+      collectGarbage(news.extent);
       break;
     case "interrupt":
       host.interrupt(news.tickets, news.as);

@@ -6,6 +6,7 @@ import type { MessagePort } from "node:worker_threads";
 import { Packr } from "msgpackr";
 import type { Config } from "../../core/config.ts";
 import type { ContractsSettings } from "../../core/config/contracts.ts";
+import type { GarbageExtent } from "../../core/memory.ts";
 import type { DecodeLimits } from "../../core/read-route.ts";
 import type { StepKind, StepRecord } from "../../core/run.ts";
 import type { SamplingPolicy } from "../../core/spans.ts";
@@ -90,7 +91,7 @@ export type ThreadNews =
   | { readonly type: "extend"; readonly tickets: readonly number[]; readonly leaseUntilMs: number }
   | { readonly type: "interrupt"; readonly tickets: readonly number[]; readonly as: "interrupted" | "stale" }
   /** Memory runs short: what is not used is to be given back. */
-  | { readonly type: "collect" }
+  | { readonly type: "collect"; readonly extent: GarbageExtent }
   /** A secret among a plugin's settings was replaced. */
   | { readonly type: "settings"; readonly plugin: string; readonly given: GivenSettings }
   /** The thread is about to end: its resources are to be closed. */
