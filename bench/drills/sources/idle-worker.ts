@@ -18,7 +18,7 @@ const { worker } = await composeWorker(config, directory);
 await worker.start();
 await pause(settleMs);
 // What the start leaves behind is no cost of being there.
-collectGarbage();
+collectGarbage("unused");
 const before = process.cpuUsage();
 await pause(measuredMs);
 const { user, system } = process.cpuUsage(before);
