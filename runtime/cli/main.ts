@@ -3,6 +3,7 @@
 import { hearStopSignals } from "./stop-signals.ts";
 // Whatever is imported here must be found by every Node, or an old one fails before its user learns that it is too old.
 import "./require-node.ts";
+import { extname } from "node:path";
 
 const [command, subcommand] = process.argv.slice(2);
 // The others are short, and end as the system has it.
@@ -13,6 +14,9 @@ if (command === "start") (await import("../adapters/system/young-generation.ts")
 // What was compiled once is taken from Node's cache the next time: half of the start of a command is compiling.
 const { enableCompileCache } = await import("node:module");
 enableCompileCache();
+
+// A thread starts while this one loads: the one that plugins are tried out in, with what they import.
+if (command === "start") (await import("../skills/host/probe.ts")).awaitPlugins([new URL(`../index${extname(import.meta.filename)}`, import.meta.url).href]);
 
 const { runProgram } = await import("./program.ts");
 await runProgram();
