@@ -25,8 +25,7 @@ export async function openBase(folder: string, against: string | undefined): Pro
   if (files.size === 0) return { registry: undefined, named: `${ref}, which has no contracts` };
   // Modules among them find packages where today's do.
   const place = join(dirname(folder), ".holdfast");
-  const made = mkdirSync(place, { recursive: true });
-  const copy = mkdtempSync(join(place, "contracts-"));
+  const { isNew, copy } = makeCopyFolder(place);
   try {
     for (const [path, content] of files) {
       mkdirSync(dirname(join(copy, path)), { recursive: true });
@@ -35,7 +34,19 @@ export async function openBase(folder: string, against: string | undefined): Pro
     return { registry: await reading(ref, () => openRegistry(copy)), named: ref };
   } finally {
     rmSync(copy, { recursive: true, force: true });
-    if (made !== undefined) removeEmpty(place);
+    if (isNew) removeEmpty(place);
+  }
+}
+
+/** Whoever made the place removes it: it may be gone again before anything is in it. */
+function makeCopyFolder(place: string): { readonly isNew: boolean; readonly copy: string } {
+  for (;;) {
+    const made = mkdirSync(place, { recursive: true });
+    try {
+      return { isNew: made !== undefined, copy: mkdtempSync(join(place, "contracts-")) };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    }
   }
 }
 
