@@ -14,8 +14,8 @@ import { type BenchBroker, fill, startBenchBroker } from "./broker.ts";
 import { type Contender, contenderOf, type Ground } from "./contenders.ts";
 import { NoteReader } from "./note-reader.ts";
 import { sharedMonotonicMs } from "./notes.ts";
-import { treeCpuMs } from "./process-cpu.ts";
-import { type BenchRedis, startBenchRedis } from "./redis.ts";
+import { machineBusyMs, mainThreadCpuMs, treeCpuMs } from "./process-cpu.ts";
+import { type BenchRedis, type RedisUsage, startBenchRedis } from "./redis.ts";
 import { judge, type Verdict } from "./verdict.ts";
 
 export interface ArenaOptions {
@@ -37,6 +37,8 @@ export interface TurnOptions {
   /** Processes; default 1. */
   readonly workers?: number;
   readonly ground?: Partial<Ground>;
+  /** Of the store, where that is not the arena's Redis. */
+  readonly usage?: () => Promise<RedisUsage>;
   /** The handler of the event at this place takes so long; the turn is over when all others have ended. */
   readonly held?: { readonly place: number; readonly waitMs: number };
 }
@@ -48,6 +50,12 @@ export interface Turn {
   readonly clientMicros: number;
   readonly brokerMicros: number;
   readonly redisMicros: number;
+  /** Of the client's part, what its processes' main threads use. */
+  readonly mainMicros: number;
+  /** Scripts of the store that were called, a message. */
+  readonly scriptCalls: number;
+  /** Processors that something else was busy on: other programs, the bench itself, the machine's host. */
+  readonly otherCores: number;
   readonly verdict: Verdict;
   /** From the end of the counted part until all had ended. */
   readonly tailMs: number;
@@ -59,8 +67,10 @@ interface Reading {
   readonly ended: number;
   readonly atMs: number;
   readonly clientMs: number;
+  readonly mainMs: number;
+  readonly machineMs: number;
   readonly brokerMicros: number;
-  readonly redisMicros: number;
+  readonly redis: RedisUsage;
 }
 
 /** Share of a turn that is not counted: connecting, starting threads, compiling. */
@@ -174,7 +184,10 @@ export class Arena {
   }
 
   /** Fills the queue, lets a contender drain it, and measures the part after the warm-up. */
-  async drain(contender: Contender, { messages, threads = 1, workers = 1, ground: changes, held }: TurnOptions): Promise<Turn> {
+  async drain(
+    contender: Contender,
+    { messages, threads = 1, workers = 1, ground: changes, usage = () => this.redis.usage(), held }: TurnOptions,
+  ): Promise<Turn> {
     const ground = this.ground({ threads, ...changes });
     const feed = this.feed(contender, ground);
     const sent = messagesWith({ ...messages, idPrefix: `${ground.prefix}-` }, held);
@@ -183,18 +196,15 @@ export class Arena {
     const wanted = sent.length - (held === undefined ? 0 : 1);
     const children = await Promise.all(Array.from({ length: workers }, () => contender.start(ground)));
     try {
-      const warm = await this.#reach(feed, children, Math.round(wanted * warmUpPart));
-      const done = await this.#reach(feed, children, Math.round(wanted * countedTo));
+      const warm = await this.#reach(feed, children, usage, Math.round(wanted * warmUpPart));
+      const done = await this.#reach(feed, children, usage, Math.round(wanted * countedTo));
       if (!(await until(async () => (await feed.ended()) >= wanted, turnMaxMs))) throw new Error(`expected all messages to end, ${await feed.left()} did not`);
       const tailMs = sharedMonotonicMs() - done.atMs;
       const counted = done.ended - warm.ended;
       if (held !== undefined) await until(async () => (await feed.ended()) >= sent.length, turnMaxMs);
       const notes = contender.isBare ? undefined : await notesOf(ground, sent.filter(({ kind }) => kind === "first").length);
       return {
-        perSecond: (counted / (done.atMs - warm.atMs)) * 1_000,
-        clientMicros: ((done.clientMs - warm.clientMs) * 1_000) / counted,
-        brokerMicros: (done.brokerMicros - warm.brokerMicros) / counted,
-        redisMicros: (done.redisMicros - warm.redisMicros) / counted,
+        ...between(warm, done),
         verdict: judge({ sent, outcomes: await feed.outcomes(), done: notes }),
         tailMs,
         counted: { messages: counted, fromMs: warm.atMs, toMs: done.atMs },
@@ -205,19 +215,23 @@ export class Arena {
     }
   }
 
-  async #reach(feed: Feed, children: readonly Child<unknown>[], wanted: number): Promise<Reading> {
+  async #reach(feed: Feed, children: readonly Child<unknown>[], usage: () => Promise<RedisUsage>, wanted: number): Promise<Reading> {
     const endMs = performance.now() + turnMaxMs;
     for (;;) {
       const ended = await feed.ended();
       if (ended >= wanted) {
         const atMs = sharedMonotonicMs();
-        const [brokerMicros, redisMicros] = await Promise.all([this.broker.peer.call("cpuMicros"), this.redis.cpuMicros()]);
+        const [brokerMicros, redis] = await Promise.all([this.broker.peer.call("cpuMicros"), usage()]);
+        const sumOf = (cpuMs: (pid: number) => number | undefined): number =>
+          children.reduce((sum, child) => sum + (cpuMs(child.process.pid ?? 0) ?? Number.NaN), 0);
         return {
           ended,
           atMs,
-          clientMs: children.reduce((sum, child) => sum + (treeCpuMs(child.process.pid ?? 0) ?? Number.NaN), 0),
+          clientMs: sumOf(treeCpuMs),
+          mainMs: sumOf(mainThreadCpuMs),
+          machineMs: machineBusyMs() ?? Number.NaN,
           brokerMicros,
-          redisMicros,
+          redis,
         };
       }
       if (performance.now() > endMs) throw new Error(`expected ${wanted} messages to end within ${turnMaxMs} ms, ${ended} did`);
@@ -245,6 +259,24 @@ export class Arena {
       stop: () => Promise.resolve(),
     };
   }
+}
+
+function between(warm: Reading, done: Reading): Omit<Turn, "verdict" | "tailMs" | "counted"> {
+  const counted = done.ended - warm.ended;
+  const tookMs = done.atMs - warm.atMs;
+  const clientMs = done.clientMs - warm.clientMs;
+  const brokerMicros = done.brokerMicros - warm.brokerMicros;
+  const redisMicros = done.redis.cpuMicros - warm.redis.cpuMicros;
+  const otherMs = done.machineMs - warm.machineMs - clientMs - (brokerMicros + redisMicros) / 1_000;
+  return {
+    perSecond: (counted / tookMs) * 1_000,
+    clientMicros: (clientMs * 1_000) / counted,
+    mainMicros: ((done.mainMs - warm.mainMs) * 1_000) / counted,
+    brokerMicros: brokerMicros / counted,
+    redisMicros: redisMicros / counted,
+    scriptCalls: (done.redis.scriptCalls - warm.redis.scriptCalls) / counted,
+    otherCores: Math.max(0, otherMs / tookMs),
+  };
 }
 
 function messagesWith(options: PlainOptions, held: TurnOptions["held"]): readonly PlainMessage[] {

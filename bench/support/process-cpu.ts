@@ -30,3 +30,26 @@ export function treeCpuMs(pid: number): number | undefined {
     .filter((child) => child !== "")
     .reduce((sum, child) => sum + (treeCpuMs(Number(child)) ?? 0), own);
 }
+
+/** CPU time that the main thread of a process has used so far, in milliseconds; undefined where there is no /proc. */
+export function mainThreadCpuMs(pid: number): number | undefined {
+  try {
+    return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, "utf8").split(" ")[0]) / 1e6;
+  } catch {
+    return undefined;
+  }
+}
+
+/** How long the processors of the machine were not free so far, in milliseconds, also by what the host took; undefined where there is no /proc. */
+export function machineBusyMs(): number | undefined {
+  try {
+    const [user = 0, nice = 0, system = 0, , , irq = 0, softIrq = 0, stolen = 0] = readFileSync("/proc/stat", "utf8")
+      .split("\n", 1)[0]!
+      .split(/\s+/)
+      .slice(1)
+      .map(Number);
+    return ((user + nice + system + irq + softIrq + stolen) / ticksPerSecond) * 1_000;
+  } catch {
+    return undefined;
+  }
+}

@@ -2,10 +2,17 @@
 import { Redis } from "ioredis";
 import { startRedis } from "../../test/support/redis-server.ts";
 
+/** Since it began. */
+export interface RedisUsage {
+  /** CPU time it has used. */
+  readonly cpuMicros: number;
+  /** Scripts that clients have called. */
+  readonly scriptCalls: number;
+}
+
 export interface BenchRedis {
   readonly url: string;
-  /** CPU time it has used since it began. */
-  cpuMicros(): Promise<number>;
+  usage(): Promise<RedisUsage>;
   stop(): Promise<void>;
 }
 
@@ -16,13 +23,16 @@ export async function startBenchRedis(): Promise<BenchRedis> {
   const client = new Redis(url);
   return {
     url,
-    async cpuMicros() {
-      const info = await client.info("cpu");
-      return [...info.matchAll(/^used_cpu_(?:sys|user):([\d.]+)/gm)].reduce((sum, match) => sum + Number(match[1]), 0) * 1e6;
-    },
+    usage: () => usageOf(client),
     async stop() {
       client.disconnect();
       await own?.stop();
     },
   };
+}
+
+export async function usageOf(client: Redis): Promise<RedisUsage> {
+  const info = `${await client.info("cpu")}\n${await client.info("commandstats")}`;
+  const sum = (pattern: RegExp): number => [...info.matchAll(pattern)].reduce((total, match) => total + Number(match[1]), 0);
+  return { cpuMicros: sum(/^used_cpu_(?:sys|user):([\d.]+)/gm) * 1e6, scriptCalls: sum(/^cmdstat_(?:eval|evalsha):calls=(\d+)/gm) };
 }

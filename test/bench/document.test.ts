@@ -6,7 +6,6 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describe, mock, test } from "node:test";
 import { changeOf, ratioInterval } from "../../bench/compare/bootstrap.ts";
-import { capacityOf } from "../../bench/scale/model.ts";
 import { stageOf } from "../../bench/overhead/stages.ts";
 import { reportPage } from "../../bench/report/page.ts";
 import type { ReportDocument } from "../../bench/support/document.ts";
@@ -178,25 +177,6 @@ test("what a profile shows belongs to a stage by where its code lies", () => {
   assert.equal(stage("node:net"), "sockets and timers");
   assert.equal(stage("", "(garbage collector)"), "garbage collection");
   assert.equal(stage("", "(idle)"), undefined);
-});
-
-describe("the model of a pool", () => {
-  const costs = { worker: 26, store: 9, broker: 4 };
-
-  test("has what its busiest part allows, and names it", () => {
-    const one = capacityOf(costs, { workers: 1, shards: 1, brokers: 4 });
-    assert.equal(one.bottleneck, "worker");
-    assert.ok(one.perSecond <= 1e6 / 26 && one.perSecond > 0.9 * (1e6 / 26), `found ${one.perSecond}`);
-    const many = capacityOf(costs, { workers: 200, shards: 1, brokers: 4 });
-    assert.equal(many.bottleneck, "store");
-    assert.ok(many.perSecond <= 1e6 / 9 && many.perSecond > 0.95 * (1e6 / 9), `found ${many.perSecond}`);
-    assert.equal(capacityOf(costs, { workers: 200, shards: 32, brokers: 4 }).bottleneck, "broker");
-  });
-
-  test("grows with workers until another part bounds it", () => {
-    const rates = [1, 2, 4, 8, 16].map((workers) => capacityOf(costs, { workers, shards: 4, brokers: 4 }).perSecond);
-    rates.slice(1).forEach((rate, index) => assert.ok(rate > rates[index]!));
-  });
 });
 
 describe("comparing runs", () => {

@@ -4,11 +4,11 @@
 // named so that the first lies in the first part of the slots, the second in the second, and so on: shards of about equal size
 // then hold about as many tags each, and with at least as many tags as shards none is left idle.
 
-const slots = 16_384;
+export const slots = 16_384;
 /** Not allowed in the name of an entity, so that no tag is that of another consumer. */
 const separator = "#";
 
-function slotOf(tag: string): number {
+export function slotOf(tag: string): number {
   let crc = 0;
   for (const byte of Buffer.from(tag)) {
     crc ^= byte << 8;
