@@ -45,6 +45,7 @@ export function registerDevCommand(program: Command): void {
       dependency,
     )
     .option("--transport <kind>", "speak to the broker with our own client (amqp) or with the official one (sdk)", transport, transportDefault)
+    .option("--no-warm-up", "begin with a worker that has not run anything yet: its first events cost several times the CPU of later ones")
     .option("--no-open", "do not open the live page in a browser, as is done at a terminal on a machine with a screen")
     .option("--plugin <folder>", "run this plugin instead, with stand-ins by its stubs.ts, until Ctrl-C; may be repeated", several, [])
     .option("--watch", "with --plugin: begin afresh when a file of it is saved")
@@ -57,6 +58,10 @@ export function registerDevCommand(program: Command): void {
         process.exitCode = await runPlugins(options);
         return;
       }
+      if (options.hang !== undefined && options.killWorkerAfter !== undefined)
+        command.error(
+          "error: expected '--hang' or '--kill-worker-after', got both: the comparison counts by what the worker reports, and a killed one reports no end",
+        );
       checkPackagesOfTrials();
       const { runDev } = await import("./dev/run.ts");
       process.exitCode = await runDev(options);

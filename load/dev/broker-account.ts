@@ -16,28 +16,40 @@ export interface BrokerAccount {
   readonly expiredLocks: number;
 }
 
+type Counts = Pick<BrokerAccount, "accepted" | "copies" | "completed" | "deadLettered" | "expiredLocks">;
+
+const none: Counts = { accepted: 0, copies: 0, completed: 0, deadLettered: 0, expiredLocks: 0 };
+
 export class BrokerControl {
   readonly #url: string;
   readonly #queue: string;
+  #before: Counts = none;
 
   constructor(controlPort: number, queue: string) {
     this.#url = `http://127.0.0.1:${controlPort}`;
     this.#queue = queue;
   }
 
+  /** What was counted so far is left out from here on. */
+  async begin(): Promise<void> {
+    this.#before = none;
+    this.#before = await this.account();
+  }
+
   async account(): Promise<BrokerAccount> {
+    const before = this.#before;
     const inspection = await this.#get<BrokerInspection>("/inspect");
     const queue = Object.values(inspection.queues).find((candidate) => candidate.path === this.#queue);
     if (queue === undefined) throw new Error(`expected the broker to have the queue ${this.#queue}, found ${Object.keys(inspection.queues).join(", ")}`);
     const { totals, states } = queue;
     return {
-      accepted: totals.accepted,
-      copies: totals.scheduledAccepted,
-      completed: totals.completed - totals.scheduledAccepted,
-      deadLettered: totals.deadLettered,
+      accepted: totals.accepted - before.accepted,
+      copies: totals.scheduledAccepted - before.copies,
+      completed: totals.completed - totals.scheduledAccepted - before.completed,
+      deadLettered: totals.deadLettered - before.deadLettered,
       ready: states.active + states.locked,
       queued: states.active + states.locked + states.scheduled + states.deferred,
-      expiredLocks: totals.expiredLocks,
+      expiredLocks: totals.expiredLocks - before.expiredLocks,
     };
   }
 

@@ -58,7 +58,7 @@ export class Display {
   }
 
   #line({ elapsedMs, phase, sent, account, worker }: Moment): object {
-    const latencies = worker.latencies();
+    const latencies = worker.reports.latencies();
     return {
       type: "progress",
       phase,
@@ -69,7 +69,7 @@ export class Display {
       completed: account.completed,
       deadLettered: account.deadLettered,
       perSecond: this.#perSecond,
-      inFlight: worker.view?.inFlight ?? 0,
+      inFlight: worker.reports.view?.inFlight ?? 0,
       page: worker.page,
       latencyMs: { p50: latencies.percentile(50), p99: latencies.percentile(99) },
     };
@@ -77,12 +77,12 @@ export class Display {
 
   /** By the account's names: what it says at the end, the last frame has said before. */
   #frame({ account, worker, phase, isOver, sent, wanted, elapsedMs }: Moment, columns: number): string {
-    const latencies = worker.latencies();
-    const { outcomes } = worker.totals();
+    const latencies = worker.reports.latencies();
+    const { outcomes } = worker.reports.totals();
     const ms = (percentile: number): string => `${Math.round(latencies.percentile(percentile))} ms`;
     const events = wanted === undefined ? `${sent.events} events sent` : `${sent.events} of ${wanted} events sent`;
     const progress = [`${Math.round(elapsedMs / 1_000)} s`, phase, `${events}, as ${sent.messages} messages`];
-    const gates = (worker.view?.gates ?? []).map((gate) => [
+    const gates = (worker.reports.view?.gates ?? []).map((gate) => [
       gate.dependency,
       `${gate.inUse} of ${gate.concurrentMax}`,
       `${gate.waiting} of ${gate.queueMax}`,
@@ -90,7 +90,7 @@ export class Display {
     ]);
     return [
       wrapped(progress, columns),
-      wrapped([`${this.#perSecond}/s`, `${worker.view?.inFlight ?? 0} in flight`, `latency p50 ${ms(50)}`, `p99 ${ms(99)}`], columns),
+      wrapped([`${this.#perSecond}/s`, `${worker.reports.view?.inFlight ?? 0} in flight`, `latency p50 ${ms(50)}`, `p99 ${ms(99)}`], columns),
       wrapped(
         ["duplicate", "retried", "postponed", "released"].map((outcome) => `${outcomes[outcome] ?? 0} ${outcome}`),
         columns,

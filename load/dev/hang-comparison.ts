@@ -83,7 +83,7 @@ export class HangComparison {
   /** Completions so far by skills that do not use the dependency. */
   #completed(): number {
     let sum = 0;
-    for (const [skill, counts] of Object.entries(this.#world.worker.totals().skills)) {
+    for (const [skill, counts] of Object.entries(this.#world.worker.reports.totals().skills)) {
       if (this.#isOther(skill)) sum += (counts["completed"] ?? 0) + (counts["duplicate"] ?? 0);
     }
     return sum;

@@ -2,6 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { exitCodes } from "#runtime/cli/exit-codes.ts";
 import { takeOver } from "#runtime/cli/stop-signals.ts";
+import { HoldfastError } from "#runtime/core/errors.ts";
 import type { TransportKind } from "#runtime/core/config.ts";
 import type { BrokerAccount } from "./broker-account.ts";
 import { BySecond } from "./by-second.ts";
@@ -23,6 +24,8 @@ export interface DevOptions {
   readonly killWorkerAfter?: number;
   readonly hang?: string;
   readonly transport: TransportKind;
+  /** Have the world work before the trial begins. */
+  readonly warmUp: boolean;
   /** Show the live page in a browser, where there is somebody to see it. */
   readonly open: boolean;
 }
@@ -43,15 +46,19 @@ export async function runDev(given: DevOptions): Promise<number> {
   takeOver({ stop: () => interrupted.abort(), say: (text) => process.stderr.write(`${text}\n`) });
   const display = new Display(process.stdout);
   const [world, source] = await Promise.all([startWorld(options.transport, interrupted.signal), makeAhead(options, interrupted.signal)]);
-  if (world === undefined) {
-    process.stderr.write("holdfast: it was stopped before anything was sent; there is nothing to account for\n");
-    return exitCodes.good;
-  }
+  if (world === undefined) return stoppedEarly();
   const { page } = world.worker;
   if (options.open && page !== undefined && hasScreen({ isTerminal: process.stdout.isTTY, platform: process.platform, environment: process.env }))
     openPage(page);
   try {
-    await warmUp(world);
+    if (options.warmUp) {
+      process.stderr.write("holdfast dev: warming up: for some seconds the worker runs events that no figure counts (--no-warm-up leaves them out)\n");
+      await warmUp(
+        { ...world, reports: world.worker.reports },
+        { ...options, eventsMax: options.events ?? Number.MAX_SAFE_INTEGER, signal: interrupted.signal },
+      );
+      if (interrupted.signal.aborted) return stoppedEarly();
+    }
     const trial = new Trial(options, source, world, display, interrupted.signal);
     const summary = await trial.run();
     process.stdout.write(`${JSON.stringify(summary)}\n`);
@@ -59,6 +66,11 @@ export async function runDev(given: DevOptions): Promise<number> {
   } finally {
     await world.stop();
   }
+}
+
+function stoppedEarly(): number {
+  process.stderr.write("holdfast: it was stopped before anything was sent; there is nothing to account for\n");
+  return exitCodes.good;
 }
 
 /** A trial that does something after a share of its events has an end. */
@@ -95,7 +107,7 @@ class Trial {
     // The last frame says what the account says.
     const account = await this.#look(this.#interrupted.aborted ? "stopped" : "done", true);
     this.#display.end();
-    const latencies = this.#world.worker.latencies();
+    const latencies = this.#world.worker.reports.latencies();
     const summary = await summarise({
       events: this.#stream.sent.events,
       account,
@@ -106,7 +118,7 @@ class Trial {
       elapsedMs: this.#lastEndMs - (this.#stream.startedMs ?? this.#startedMs),
       bySecond: this.#bySecond.list(),
       latencyMs: { p50: latencies.percentile(50), p99: latencies.percentile(99) },
-      resumed: this.#world.worker.totals().events["run.resumed"] ?? 0,
+      resumed: this.#world.worker.reports.totals().events["run.resumed"] ?? 0,
     });
     return { ...summary, ...(this.#hang === undefined ? {} : { hang: this.#hang.result }) };
   }
@@ -135,7 +147,10 @@ class Trial {
       if (done(account) || this.#interrupted.aborted) return;
       const idleMs = performance.now() - this.#lastEndMs;
       if (idleMs > stallMaxMs)
-        throw new Error(`expected messages to end, none did for ${stallMaxMs / 1_000} s with ${account.queued} queued; see the worker's log above`);
+        throw new HoldfastError(
+          "HOLDFAST_TRIAL_STALLED",
+          `expected messages to end, none did for ${stallMaxMs / 1_000} s with ${account.queued} queued; see the worker's log above`,
+        );
       await this.#killWhenDue(this.#lastEnded);
       await pause(lookEveryMs);
     }

@@ -1,99 +1,98 @@
 /**
- * Has the world around the worker do some of its work before the trial begins, so that what a trial shows in its first seconds is the worker's
- * start and not theirs: the broker and who sends pass messages through a queue of their own, and the stand-ins answer calls that they forget.
- * The worker sees nothing of it; what it rehearses itself is what every worker does.
+ * Has the world work before a trial begins, so that its figures are those of code that has been compiled: the first hundreds of events of a
+ * process cost several times the CPU of later ones. Events of the same kinds, of a seed of their own, go the whole way through broker, worker
+ * and stand-ins, until the rate rises no more. All of them have ended when the trial begins, and nobody counts them: broker, worker and
+ * stand-ins are looked at as they stand then.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
-import { composeTransports } from "#runtime/compose/broker.ts";
-import type { Config } from "#runtime/core/config.ts";
-import type { Delivery } from "#runtime/core/delivery.ts";
-import type { Publisher } from "#runtime/ports/publisher.ts";
-import { type Sendable, sendAll } from "../generator/send.ts";
+import { HoldfastError } from "#runtime/core/errors.ts";
+import { generate } from "../generator/generate.ts";
+import { type Sendable, Sender } from "../generator/send.ts";
 import type { StandInControl } from "../stand-ins/client.ts";
 import type { BrokerControl } from "./broker-account.ts";
+import { Rise } from "./rise.ts";
+import type { WorkerReports } from "./worker-reports.ts";
+import type { World } from "./world.ts";
 
-/** The queue that it uses; nobody else reads it. */
-export const warmUpQueue = "warm-up";
-
-const messagesSent = 1_000;
-const bodyBytes = 6_000;
-const calls = 320;
-const callsAtOnce = 16;
-const looks = 20;
-/** It is no part of the trial: when it takes longer, the trial begins without the rest of it. */
-const warmUpMaxMs = 3_000;
-
-export interface WarmUpParts {
-  readonly config: Pick<Config, "serviceBus" | "transport">;
-  readonly broker: Pick<BrokerControl, "account">;
-  readonly publisher: Publisher;
-  readonly standIns: StandInControl;
-  readonly standInUrls: Readonly<Record<"notifier" | "model" | "library", string>>;
+export interface WarmUpOptions {
+  /** Of the trial; the warm-up has another. */
+  readonly seed: number;
+  readonly duplicates: number;
+  /** Events of the trial: a short one gets a short warm-up. */
+  readonly eventsMax: number;
+  /** Ends it at once, with what it sent under way. */
+  readonly signal: AbortSignal;
 }
 
-export async function warmUp(parts: WarmUpParts): Promise<void> {
-  await Promise.all([passMessages(parts), callAll(parts.standInUrls), lookAtBroker(parts.broker)]);
-  await parts.standIns.forget();
+/** What it needs of a world. */
+export interface WarmUpParts extends Pick<World, "publisher" | "queue"> {
+  readonly broker: Pick<BrokerControl, "account" | "begin">;
+  readonly reports: Pick<WorkerReports, "totals" | "begin">;
+  readonly standIns: Pick<StandInControl, "forget">;
 }
 
-function* madeUp(): Generator<Sendable> {
-  const body = Buffer.from(JSON.stringify({ text: "warm-up ".repeat(bodyBytes >> 3) }));
-  for (let number = 0; number < messagesSent; number += 1) {
-    const messageId = `warm-up-${number}`;
-    const headers = { eventId: messageId, eventType: "WarmUp", version: "1.0", traceId: messageId };
-    yield { kind: "first", message: { messageId, body, contentType: "application/json", subject: "WarmUp", headers } };
+/** Nothing is sent later. */
+const sendingMaxMs = 3_000;
+/** What was sent by then ends within this, or something is broken. */
+const endingMaxMs = 120_000;
+const lookEveryMs = 20;
+/** Messages that may be under way: little, for the trial waits for them. */
+const underWayMax = 512;
+const chunkMessages = 128;
+/** No trial has such a seed. */
+const seedsApart = 2 ** 32;
+/** What the worker may end a message with. */
+const ends = ["completed", "duplicate", "dead-lettered"];
+
+/** Resolves with how many messages were worked on. */
+export async function warmUp(parts: WarmUpParts, { seed, duplicates, eventsMax, signal }: WarmUpOptions): Promise<number> {
+  const sender = new Sender({ publisher: parts.publisher, entity: parts.queue, clock: systemClock });
+  const messages = generate({ events: eventsMax, duplicates, poison: 0, seed: seed + seedsApart })[Symbol.iterator]();
+  const startedMs = performance.now();
+  const rise = new Rise(startedMs);
+  let given = 0;
+  let ended = 0;
+  for (let isMore = true; isMore && !signal.aborted; ended = await endedAtBroker(parts)) {
+    const chunk = taken(messages, Math.min(chunkMessages, underWayMax - (given - ended)));
+    given += chunk.length;
+    await sender.add(chunk);
+    await sender.flush();
+    const nowMs = performance.now();
+    isMore = (chunk.length > 0 || given > ended) && nowMs < startedMs + sendingMaxMs && !rise.isOver(nowMs, ended);
+    if (chunk.length < chunkMessages) await pause(lookEveryMs);
   }
-}
-
-async function passMessages({ config, publisher }: WarmUpParts): Promise<void> {
-  const make = await composeTransports(config);
-  const transport = make({ queue: warmUpQueue });
-  await transport.start();
-  const all = Promise.withResolvers<void>();
-  const timer = setTimeout(() => all.resolve(), warmUpMaxMs);
-  let settled = 0;
-  const complete = async (batch: readonly Delivery[]): Promise<void> => {
-    await transport.settle(batch.map((delivery) => ({ verb: "complete", delivery }) as const));
-    settled += batch.length;
-    if (settled >= messagesSent) all.resolve();
-  };
-  const receiver = transport.openReceiver({
-    deliveries(batch) {
-      receiver.addCredit(batch.length);
-      void complete(batch);
-    },
-    disturbed: () => all.resolve(),
-  });
-  receiver.addCredit(128);
-  try {
-    await Promise.all([sendAll(madeUp(), { publisher, entity: warmUpQueue, clock: systemClock }), all.promise]);
-  } finally {
-    clearTimeout(timer);
-    await receiver.stop();
-    await transport.stop();
+  await sender.finish();
+  ended = Math.min(ended, endedByWorker(parts));
+  const untilMs = performance.now() + endingMaxMs;
+  while (ended < given && !signal.aborted) {
+    if (performance.now() > untilMs)
+      throw new HoldfastError("HOLDFAST_WARM_UP", `expected the warm-up's messages to end, ${given - ended} of ${given} have not; see the worker's log above`);
+    await pause(lookEveryMs);
+    ended = Math.min(await endedAtBroker(parts), endedByWorker(parts));
   }
+  parts.reports.begin();
+  await Promise.all([parts.broker.begin(), parts.standIns.forget()]);
+  return given;
 }
 
-async function callAll({ notifier, model, library }: WarmUpParts["standInUrls"]): Promise<void> {
-  const text = "Write a numbered list of what the readers of this should know, and say why. ".repeat(8);
-  const message = { model: "stand-in", messages: [{ role: "user", content: text }] };
-  const routes = [
-    { method: "POST", url: `${notifier}/hooks/warm-up`, body: { title: "warm-up", text } },
-    { method: "POST", url: `${model}/v1/chat/completions`, body: message },
-    { method: "POST", url: `${model}/v1/chat/completions`, body: { ...message, response_format: { type: "json_object" } } },
-    { method: "PUT", url: `${library}/documents/warm-up`, body: { title: "warm-up", text } },
-  ] as const;
-  const headers = { "content-type": "application/json", "holdfast-run": "warm-up", "holdfast-step": "warm-up", "holdfast-epoch": "1" };
-  for (let done = 0; done < calls; done += callsAtOnce) {
-    const answers = Array.from({ length: callsAtOnce }, async (_, place) => {
-      const { url, method, body } = routes[(done + place) % routes.length]!;
-      const answer = await fetch(url, { method, headers: { ...headers, "idempotency-key": `warm-up-${done + place}` }, body: JSON.stringify(body) });
-      await answer.text();
-    });
-    await Promise.all(answers);
+function taken(messages: Iterator<Sendable>, count: number): readonly Sendable[] {
+  const chunk: Sendable[] = [];
+  while (chunk.length < count) {
+    const next = messages.next();
+    if (next.done === true) break;
+    chunk.push(next.value);
   }
+  return chunk;
 }
 
-async function lookAtBroker(broker: WarmUpParts["broker"]): Promise<void> {
-  for (let look = 0; look < looks; look += 1) await broker.account();
+async function endedAtBroker({ broker }: WarmUpParts): Promise<number> {
+  const { completed, deadLettered } = await broker.account();
+  return completed + deadLettered;
+}
+
+/** It reports a few times a second. What it is yet to report would be counted later: so the trial waits for that. */
+function endedByWorker({ reports }: WarmUpParts): number {
+  const { outcomes } = reports.totals();
+  return ends.reduce((sum, end) => sum + (outcomes[end] ?? 0), 0);
 }

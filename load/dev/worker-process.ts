@@ -1,33 +1,18 @@
 /** The worker of the world: a process that can be killed and started again, and what all its lives reported together. */
-import { type StatisticsSnapshot, latencyHistogram } from "#runtime/adapters/telemetry/statistics.ts";
-import type { Histogram } from "#runtime/core/histogram.ts";
-import type { WorkerView } from "#runtime/pipeline/worker-view.ts";
 import { type Child, startChild } from "./child.ts";
-
-interface Report {
-  readonly type: "report";
-  readonly statistics: StatisticsSnapshot;
-  readonly view: WorkerView;
-  /** Numbers of the histogram of latencies. */
-  readonly latencies: readonly number[];
-}
+import { type WorkerReport, WorkerReports } from "./worker-reports.ts";
 
 interface Ready {
   /** Where its admin server listens; undefined where it has none. */
   readonly admin?: string;
 }
 
-export interface WorkerTotals {
-  readonly outcomes: Readonly<Record<string, number>>;
-  readonly skills: Readonly<Record<string, Readonly<Record<string, number>>>>;
-  readonly events: Readonly<Record<string, number>>;
-}
-
 export class WorkerProcess {
   readonly #configFile: string;
   readonly #env: Readonly<Record<string, string>> | undefined;
-  /** The last report of each life. */
-  readonly #reports: Report[] = [];
+  /** Of all its lives. */
+  readonly reports: WorkerReports = new WorkerReports();
+  #lives = 0;
   #child: Child<Ready> | undefined;
 
   /** `env` comes beside this process's own environment. */
@@ -37,10 +22,10 @@ export class WorkerProcess {
   }
 
   async start(): Promise<void> {
-    const life = this.#reports.length;
+    const life = this.#lives++;
     const heard = (message: unknown): void => {
-      const report = message as Report;
-      if (report.type === "report") this.#reports[life] = report;
+      const report = message as WorkerReport & { readonly type: string };
+      if (report.type === "report") this.reports.add(life, report);
     };
     this.#child = await startChild("runtime/cli/main", ["start", "--config", this.#configFile], heard, this.#env);
   }
@@ -75,32 +60,4 @@ export class WorkerProcess {
   async stop(): Promise<void> {
     await this.#child?.stop();
   }
-
-  get view(): WorkerView | undefined {
-    return this.#reports.at(-1)?.view;
-  }
-
-  totals(): WorkerTotals {
-    const all = this.#reports.map(({ statistics }) => statistics);
-    const skills = new Set(all.flatMap((statistics) => Object.keys(statistics.skills)));
-    return {
-      outcomes: sumOf(all.map(({ outcomes }) => outcomes)),
-      events: sumOf(all.map(({ events }) => events)),
-      skills: Object.fromEntries(
-        Array.from(skills, (skill) => [skill, sumOf(all.filter((one) => Object.hasOwn(one.skills, skill)).map((one) => one.skills[skill] ?? {}))]),
-      ),
-    };
-  }
-
-  latencies(): Histogram {
-    const all = latencyHistogram();
-    for (const { latencies } of this.#reports) all.add(latencies);
-    return all;
-  }
-}
-
-function sumOf(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
-  const sums = new Map<string, number>();
-  for (const [name, count] of all.flatMap((counts) => Object.entries(counts))) sums.set(name, (sums.get(name) ?? 0) + count);
-  return Object.fromEntries(sums);
 }

@@ -12,7 +12,6 @@ import { StandInControl, spawnStandIns } from "../stand-ins/client.ts";
 import type { StandInAddresses } from "../stand-ins/stand-ins.ts";
 import { BrokerControl } from "./broker-account.ts";
 import { startChild } from "./child.ts";
-import { warmUpQueue } from "./warm-up.ts";
 import { WorkerProcess } from "./worker-process.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -100,7 +99,7 @@ export async function startWorld(transport: TransportKind, interrupted: AbortSig
   const stop = (): Promise<void> => (stopped ??= closeAll(closing));
   try {
     const entities = {
-      queues: [{ name: inputQueue, lockDurationMs, deadLetterOnExpiry: true }, { name: warmUpQueue }],
+      queues: [{ name: inputQueue, lockDurationMs, deadLetterOnExpiry: true }],
       topics: [{ name: "agent-events", subscriptions: [] }],
     };
     const broker = await startChild<BrokerReady>("load/broker/main", ["--port", "0", "--control-port", "0", "--entities", JSON.stringify(entities)]);

@@ -93,6 +93,7 @@ test("every command ends with 2 when it is used in a wrong way, or its configura
     [holdfast, "send"],
     [holdfast, "dev", "--events", "many"],
     [holdfast, "dev", "--watch"],
+    [holdfast, "dev", "--hang", "model", "--kill-worker-after", "0.5"],
     [holdfast, "broker", "--port", "x"],
     [holdfast, "broker", "inspect", "--control", "here"],
     [holdfast, "broker", "fault", "add", "drop", "--rate", "often"],

@@ -162,7 +162,7 @@ test("the local broker that is stopped at any moment of its start ends with 0", 
 
 test("npm start that is stopped at any moment of its start ends with 0, and leaves no process behind", async (t) => {
   for (const afterMs of [0, 400, 1_200, 2_500, 4_000]) {
-    const life = live(t, ["dev", "--rate", "20"]);
+    const life = live(t, ["dev", "--no-warm-up", "--rate", "20"]);
     await life.says("hears first");
     await moment(afterMs);
     life.kill("SIGINT");

@@ -1,34 +1,99 @@
-// The world around the worker has worked before a trial, and nothing of it is left.
+// A world has worked before a trial, and no figure of the trial has any of it.
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { warmUp, warmUpQueue } from "#load/dev/warm-up.ts";
 import type { BrokerAccount } from "#load/dev/broker-account.ts";
-import { startBroker } from "#load/broker/index.ts";
-import { StandInControl } from "#load/stand-ins/client.ts";
-import { startStandIns } from "#load/stand-ins/stand-ins.ts";
-import { composePublisher } from "#runtime/compose/broker.ts";
+import { Rise } from "#load/dev/rise.ts";
+import { warmUp, type WarmUpParts } from "#load/dev/warm-up.ts";
+import { type WorkerReport, WorkerReports } from "#load/dev/worker-reports.ts";
+import { generate } from "#load/generator/generate.ts";
+import { latencyHistogram } from "#runtime/adapters/telemetry/statistics.ts";
 
-test("a warm-up passes messages through its own queue alone and leaves none, and its calls are forgotten", async (t) => {
-  const broker = await startBroker({ entities: { queues: ["agent-input", warmUpQueue] } });
-  t.after(() => broker.stop());
-  const standIns = await startStandIns();
-  t.after(() => standIns.stop());
-  const config = { serviceBus: { connectionString: broker.connectionString }, transport: "amqp" } as const;
-  const publisher = await composePublisher(config);
-  await publisher.start();
-  t.after(() => publisher.stop());
-  const control = new StandInControl(standIns.controlUrl);
-  let looks = 0;
-  const account = async (): Promise<BrokerAccount> => {
-    looks += 1;
-    return { accepted: 0, copies: 0, completed: 0, deadLettered: 0, ready: 0, queued: 0, expiredLocks: 0 };
+const nothing: BrokerAccount = { accepted: 0, copies: 0, completed: 0, deadLettered: 0, ready: 0, queued: 0, expiredLocks: 0 };
+
+interface Scene {
+  readonly parts: WarmUpParts;
+  readonly sent: (string | undefined)[];
+  /** What began to count anew, with how many messages had ended for the worker then. */
+  readonly begun: (readonly [string, number])[];
+}
+
+/** A broker that ends what it gets by the next look, up to `endsMax`; its worker reports that three looks later. */
+function scene(endsMax: number = Number.POSITIVE_INFINITY): Scene {
+  const sent: (string | undefined)[] = [];
+  const looks = [0, 0, 0, 0];
+  const begun: (readonly [string, number])[] = [];
+  const reported = (): number => looks.at(-4) ?? 0;
+  const begin = (what: string) => (): void => void begun.push([what, reported()]);
+  const counts = { completed: 0, duplicate: 0, "dead-lettered": 0, retried: 7, postponed: 0, released: 0, dropped: 0 };
+  return {
+    sent,
+    begun,
+    parts: {
+      queue: "input",
+      publisher: {
+        send: async (_entity: string, messages: readonly { messageId?: string }[]) => void sent.push(...messages.map(({ messageId }) => messageId)),
+      } as unknown as WarmUpParts["publisher"],
+      broker: {
+        account: async () => {
+          looks.push(Math.min(endsMax, sent.length));
+          return { ...nothing, completed: looks.at(-1)! };
+        },
+        begin: async () => begin("broker")(),
+      },
+      reports: { totals: () => ({ outcomes: { ...counts, completed: reported() }, skills: {}, events: {} }), begin: begin("reports") },
+      standIns: { forget: async () => begin("stand-ins")() },
+    },
   };
-  await warmUp({ config, broker: { account }, publisher, standIns: control, standInUrls: standIns.urls });
-  const queues = Object.values(broker.inspect().queues);
-  const totalsOf = (path: string) => queues.find((queue) => queue.path === path)?.totals;
-  assert.ok((totalsOf(warmUpQueue)?.completed ?? 0) > 500, JSON.stringify(totalsOf(warmUpQueue)));
-  assert.equal(totalsOf(warmUpQueue)?.accepted, totalsOf(warmUpQueue)?.completed);
-  assert.equal(totalsOf("agent-input")?.accepted, 0);
-  assert.ok(looks > 0);
-  for (const [name, { effects, hung }] of Object.entries(await control.summary())) assert.deepEqual({ name, effects, hung }, { name, effects: 0, hung: 0 });
+}
+
+test("a warm-up has ended for broker and worker before figures begin, has no more events than the trial, and none of its", async () => {
+  const { parts, sent, begun } = scene();
+  const options = { seed: 1, duplicates: 0.05, eventsMax: 700 };
+  const messages = await warmUp(parts, { ...options, signal: new AbortController().signal });
+  const ofTrial = new Set(Array.from(generate({ ...options, events: 700, poison: 0 }), ({ message }) => message.messageId));
+  assert.equal(messages, ofTrial.size);
+  assert.equal(sent.length, messages);
+  assert.ok(!sent.some((id) => ofTrial.has(id ?? "")));
+  assert.deepEqual(begun, [
+    ["reports", messages],
+    ["broker", messages],
+    ["stand-ins", messages],
+  ]);
+});
+
+test("a warm-up that is interrupted does not wait for the rest", async () => {
+  const { parts, sent } = scene(10);
+  const interrupted = new AbortController();
+  const { account } = parts.broker;
+  const broker = { ...parts.broker, account: async () => (sent.length > 0 && interrupted.abort(), account()) };
+  await warmUp({ ...parts, broker }, { seed: 1, duplicates: 0, eventsMax: 100_000, signal: interrupted.signal });
+  assert.ok(sent.length > 10);
+});
+
+test("a rate rises no more once two spans in a row have not been better than the best", () => {
+  const rise = new Rise(0);
+  const counts = [100, 300, 700, 1_090, 1_500, 1_910, 2_310];
+  assert.deepEqual(
+    counts.map((count, span) => rise.isOver((span + 1) * 500, count)),
+    [false, false, false, false, true, true, true],
+  );
+});
+
+test("reports that came before figures began are left out of totals and latencies, over the lives of a worker", () => {
+  const report = (completed: number, latencies: readonly number[]): WorkerReport => {
+    const all = latencyHistogram();
+    for (const ms of latencies) all.record(ms);
+    const outcomes = { completed: completed, duplicate: 0, "dead-lettered": 0, retried: 0, postponed: 0, released: 0, dropped: 0 };
+    const statistics = { outcomes, skills: { greet: outcomes }, events: { "run.resumed": completed }, latencyMs: { p50: 0, p99: 0, max: 0, count: 0 } };
+    return { statistics, view: {} as WorkerReport["view"], latencies: all.toNumbers() };
+  };
+  const reports = new WorkerReports();
+  reports.add(0, report(3, [500, 600, 700]));
+  reports.begin();
+  assert.deepEqual([reports.totals().outcomes["completed"], reports.latencies().count], [0, 0]);
+  reports.add(0, report(5, [500, 600, 700, 20, 30]));
+  reports.add(1, report(1, [40]));
+  const { outcomes, skills, events } = reports.totals();
+  assert.deepEqual([outcomes["completed"], skills["greet"]?.["completed"], events["run.resumed"]], [3, 3, 3]);
+  assert.deepEqual([reports.latencies().count, reports.latencies().percentile(100)], [3, 40]);
 });

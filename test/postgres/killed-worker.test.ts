@@ -132,7 +132,7 @@ async function drive(t: TestContext): Promise<void> {
   for (let round = 1; round <= rounds; round += 1) {
     await send(asksPerRound);
     await producer.send("test.exit", {});
-    const lost = (): number => worker.totals().events["thread.lost"] ?? 0;
+    const lost = (): number => worker.reports.totals().events["thread.lost"] ?? 0;
     await eventually("the thread to be lost", () => lost() >= round, 30_000);
     // The server has those of a thread that is gone until it looks at their sockets: for so long one more pool may be there, and no longer.
     await eventually("the lost thread's connections to end", async () => (await watch.now()) <= ofLiving, 10_000);

@@ -135,7 +135,7 @@ export class Scene {
 
   /** How often the workers told of any of these. */
   heard(...types: readonly string[]): number {
-    return this.workers.reduce((sum, worker) => sum + types.reduce((ofOne, type) => ofOne + (worker.totals().events[type] ?? 0), 0), 0);
+    return this.workers.reduce((sum, worker) => sum + types.reduce((ofOne, type) => ofOne + (worker.reports.totals().events[type] ?? 0), 0), 0);
   }
 
   /** Sequence numbers of all that is in the queue. */

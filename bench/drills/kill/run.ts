@@ -76,7 +76,7 @@ class Pool {
   }
 
   resumed(): number {
-    return this.workers.reduce((sum, worker) => sum + (worker.totals().events["run.resumed"] ?? 0), 0);
+    return this.workers.reduce((sum, worker) => sum + (worker.reports.totals().events["run.resumed"] ?? 0), 0);
   }
 }
 
@@ -136,7 +136,7 @@ async function drill(options: KillOptions, world: World, pool: Pool, ledger: Eff
   await Promise.all([sending, killing, watching]);
   const elapsedMs = performance.now() - startedMs;
   for (const worker of pool.workers) await worker.stop();
-  const latencies = world.worker.latencies();
+  const latencies = world.worker.reports.latencies();
   const summary = await summarise({
     events: stream.sent.events,
     account: await world.broker.account(),

@@ -88,7 +88,7 @@ async function trouble(scene: Scene, events: number): Promise<readonly Check[]> 
   const others = scene.computedMs();
   const moved = queues.every((name) => (others.get(name) ?? 0) > (lived.get(name) ?? 0));
   await administration.updateSubscription({ ...closed, status: "Active" });
-  const told = { ...scene.worker.totals().events };
+  const told = { ...scene.worker.reports.totals().events };
   const places = [...queues, ...topics].filter((name) => name !== "doomed").map(placeOf);
   const isDone = (): boolean => places.every((place) => scene.open(place) === 0);
   const endMs = performance.now() + endMaxMs;
