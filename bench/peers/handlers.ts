@@ -54,8 +54,9 @@ export function spin(rounds: number): void {
   sink ^= value;
 }
 
-const trialRounds = 4_000_000;
-const trialsMin = 8;
+/** By the clock, not by the CPU that the system counts: it counts by the tick of some milliseconds, and a trial may seem to cost half of what it does. */
+const trialRounds = 200_000;
+const trialsMin = 200;
 /** A round is a few cycles once the optimizing compiler has been at it, and takes ten times as long before: on a busy machine that is late. */
 const compiledNanos = 8;
 const compilingMaxMs = 5_000;
@@ -67,22 +68,16 @@ export function roundsFor(micros: number): number {
   return Math.max(1, Math.round((micros * 1_000) / nanosPerRound));
 }
 
-/** The least of several trials, for the machine is shared. */
+/** The least of many short trials, for the machine is shared: one of them had its core to itself. */
 function measuredNanos(): number {
   const endMs = performance.now() + compilingMaxMs;
   let least = Infinity;
   for (let trial = 0; trial < trialsMin || (least > compiledNanos && performance.now() < endMs); trial += 1) {
-    const before = threadCpuMicros();
+    const beforeMs = performance.now();
     spin(trialRounds);
-    least = Math.min(least, ((threadCpuMicros() - before) * 1_000) / trialRounds);
+    least = Math.min(least, ((performance.now() - beforeMs) * 1_000_000) / trialRounds);
   }
   return least;
-}
-
-/** Both parts: in so short a time the system may count either's as the other's. */
-function threadCpuMicros(): number {
-  const { user, system } = process.threadCpuUsage();
-  return user + system;
 }
 
 let notes: NoteWriter | undefined;
