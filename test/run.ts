@@ -1,4 +1,5 @@
 // `npm test`: static checks, then every test under node's own runner, on a real Redis.
+import "#runtime/cli/require-node.ts";
 import { spawn, spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
 import { resolve } from "node:path";

@@ -1,4 +1,5 @@
 // `npm run test:azure`: holds what the design assumes of Service Bus against a real namespace, where the environment names one, else against the local broker over TLS.
+import "#runtime/cli/require-node.ts";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { proveLocally } from "./local.ts";

@@ -1,4 +1,5 @@
 // `npm run test:deploy`: renders and checks all that can be rendered on this machine, then says what was not, and why.
+import "#runtime/cli/require-node.ts";
 import { spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
 import { resolve } from "node:path";

@@ -51,6 +51,8 @@ test("every file that a document names exists", () => {
     "bench/README.md",
     "handlers/README.md",
     "test/README.md",
+    "deploy/README.md",
+    "deploy/prometheus/README.md",
   ]) {
     const prose = readDocument(document).replaceAll(/^```.*?^```$/gms, "");
     for (const name of codeIn(prose)) {

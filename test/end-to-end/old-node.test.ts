@@ -10,7 +10,8 @@ import { pathToFileURL } from "node:url";
 import { tooOldNode } from "#runtime/core/node-version.ts";
 
 const root = resolve(import.meta.dirname, "../..");
-const entryPoints = ["runtime/cli/main.ts", "load/broker/main.ts", "bench/main.ts", "bench/fuzz/main.ts"];
+const ofTests = ["test/run.ts", ...["azure", "deploy", "foreign", "image"].map((kind) => `test/${kind}/run.ts`)];
+const entryPoints = ["runtime/cli/main.ts", "load/broker/main.ts", "bench/main.ts", "bench/drills/main.ts", "bench/fuzz/main.ts", ...ofTests];
 
 /** Has Node say that it is another version. */
 function pretending(version: string): string {

@@ -1,5 +1,6 @@
 // `npm run test:foreign`: the engine and the broker against implementations of others. Run it by hand whenever one of the
 // two changes; it is no part of `npm test`, because the peers come from Debian's packages and the npm registry.
+import "#runtime/cli/require-node.ts";
 import { globSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -1,6 +1,7 @@
 // `npm run test:image`: builds the image from its own Dockerfile and runs it, without a registry or a daemon: buildah takes the steps
 // in a chroot, on a Debian that is bootstrapped from Debian's packages, with this project's Node and npm in the place of the base's.
 // It is no part of `npm test`, because it needs Debian and root, and some minutes.
+import "#runtime/cli/require-node.ts";
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -13,7 +13,7 @@ const nothing: BrokerAccount = { accepted: 0, copies: 0, completed: 0, deadLette
 interface Scene {
   readonly parts: WarmUpParts;
   readonly sent: (string | undefined)[];
-  /** What began to count anew, with how many messages had ended for the worker then. */
+  /** What left out what it had counted, with how many messages had ended for the worker then. */
   readonly begun: (readonly [string, number])[];
 }
 

@@ -11,7 +11,7 @@ const dockerfile = readFileSync(join(root, "deploy/Dockerfile"), "utf8");
 test("the image's base is named by version and digest, and its Node is one that the worker runs on", () => {
   const base = /^ARG BASE=(?<image>.*)$/m.exec(dockerfile)?.groups?.["image"] ?? "";
   const pinned = /^node:(?<version>\d+\.\d+\.\d+)-slim@sha256:[0-9a-f]{64}$/.exec(base);
-  assert.ok(pinned, `expected a base like node:24.21.0-slim@sha256:<64 hexadecimal digits>, found '${base}'; deploy/README.md says where the digest is found`);
+  assert.ok(pinned, `expected a base like node:24.21.0-slim@sha256:<64 hexadecimal digits>, found '${base}'; deploy/IMAGE.md says where the digest is found`);
   assert.equal(tooOldNode(pinned.groups?.["version"] ?? ""), undefined);
 });
 
