@@ -5,13 +5,11 @@ import { runContext } from "../../skills/host/run-context.ts";
 import type { HostSink } from "../../skills/host/skill-host.ts";
 import { LogBuffer } from "../../skills/host/run-log.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
+import { taskWorkMs } from "./batch-size.ts";
 import type { LoopUseCounter } from "./loop-use.ts";
 import { monotonicMs } from "./monotonic.ts";
 import type { ThreadSettings } from "./wire.ts";
 import { PlainResults, type ReportedNeed, type ReportedQuestion, type ReportedResult, type ReportedStep, type ReportedTrace, isPlain } from "./reports.ts";
-
-/** Longest that a busy thread keeps an answer back, to send more of them at once. */
-const keepBackMaxMs = 2;
 
 /**
  * Longest that a busy thread leaves its event loop waiting. Tasks that are there already are handed over one after the other
@@ -74,7 +72,7 @@ export class Reporter {
 
   /** Whether a thread that is at work should call `breathe` now. */
   isOverdue(nowMs: number): boolean {
-    return (this.#keptSinceMs > 0 && nowMs - this.#keptSinceMs > keepBackMaxMs) || (this.#turnSinceMs > 0 && nowMs - this.#turnSinceMs > turnMaxMs);
+    return (this.#keptSinceMs > 0 && nowMs - this.#keptSinceMs > taskWorkMs) || (this.#turnSinceMs > 0 && nowMs - this.#turnSinceMs > turnMaxMs);
   }
 
   /** Lets runs that have just ended be answered, and the loop turn when it waits too long. */

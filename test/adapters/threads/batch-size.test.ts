@@ -14,6 +14,11 @@ test("a batch holds about as much work as a task should", () => {
   assert.equal(batchSize({ queued: 1_000, idleThreads: 1, workMs: 50 }), 1);
 });
 
+test("short runs that hold their loop go to a thread some dozens at once, longer ones few", () => {
+  const sizeFor = (workMs: number): number => batchSize({ queued: 1_000, idleThreads: 2, workMs });
+  assert.deepEqual([0.05, 0.1, 1, 5].map(sizeFor), [batchMax, 50, 5, 1]);
+});
+
 test("work worth sharing is shared out among idle threads, other work is not", () => {
   assert.equal(batchSize({ queued: 8, idleThreads: 4, workMs: 0.1 }), 2);
   assert.equal(batchSize({ queued: 8, idleThreads: 0, workMs: 0.1 }), 8);
