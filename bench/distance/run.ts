@@ -37,9 +37,9 @@ const roughShares = new Map([
 const ownShare = 0.9;
 const quickDelays = [0, 20];
 /** Of the near rate, by the distance. */
-const wanted: readonly (readonly [delayMs: number, atLeast: number, aim: number])[] = [
-  [5, 0.6, 0.9],
-  [20, 0.5, 0.7],
+const wanted: readonly (readonly [delayMs: number, atLeast: number])[] = [
+  [5, 0.9],
+  [20, 0.7],
 ];
 
 export async function run(options: DistanceOptions): Promise<number> {
@@ -103,14 +103,13 @@ function tell(report: Report, rows: readonly Row[], delays: readonly number[]): 
     })),
   });
   const ours = rows.filter(({ key }) => key === "holdfast");
-  for (const [delayMs, atLeast, aim] of wanted) {
+  for (const [delayMs, atLeast] of wanted) {
     for (const row of ours.filter((one) => one.delayMs === delayMs))
       report.targets({
         what: `Holdfast, ${row.shape} at ${delayMs} ms / near`,
         found: ratio(speed(row), speed(near(row)), 2),
         unit: "",
         bound: { atLeast },
-        aim,
       });
   }
   report.guards(
