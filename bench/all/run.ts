@@ -89,11 +89,13 @@ function howOf(one: Ran | undefined, document: ReportDocument | undefined): stri
   if (document === undefined) return "";
   const failed = (wanted: "guard" | "gate" | "target"): number => document.checks.filter(({ kind, ok }) => kind === wanted && !ok).length;
   const [guards, gates, targets] = [failed("guard"), failed("gate"), failed("target")];
+  const short = document.checks.filter(({ isShortOfAim }) => isShortOfAim === true).length;
   const parts = [
     guards > 0 ? `${guards} guards BROKEN` : "",
     gates > 0 ? `${gates} gates MISSED` : "",
     guards + gates === 0 ? "guards and gates held" : "",
     targets > 0 ? `${targets} targets missed` : "",
+    short > 0 ? `${short} short of their aims` : "",
   ];
   return parts.filter((part) => part !== "").join("; ");
 }

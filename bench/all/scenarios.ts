@@ -13,6 +13,7 @@ export const scenarioNames: readonly string[] = [
   "distance",
   "scale",
   "cold",
+  "footprint",
   "store",
   "soak",
 ];

@@ -1,9 +1,10 @@
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { ConfigurationError } from "#runtime/core/errors.ts";
 import { interruptibly, type Ran, runScenario } from "../all/scenario-process.ts";
 import { compare, tellCompared } from "../compare/run.ts";
 import { collect, readCollected } from "../report/collected.ts";
-import type { ReportDocument } from "../support/document.ts";
+import { MachineWatch, type ReportDocument } from "../support/document.ts";
 import { startBenchRedis } from "../support/redis.ts";
 
 export interface BaselineOptions {
@@ -22,7 +23,7 @@ const interruptedCode = 130;
 
 export async function run({ file, tolerance, save = false }: BaselineOptions): Promise<number> {
   if (!save && !existsSync(file)) throw new ConfigurationError(`${file}: expected a saved run; make one with --save`);
-  const before = save ? [] : readCollected(file);
+  const before = save ? [] : savedHere(file);
   const ran = await interruptibly(runAll);
   if (ran === undefined) return interruptedCode;
   const after = ran.flatMap(({ document }) => document ?? []);
@@ -30,9 +31,19 @@ export async function run({ file, tolerance, save = false }: BaselineOptions): P
   if (hasFailed) process.stderr.write("a scenario has failed, or found something lost, settled wrong or done twice: see above\n");
   if (!save) return Math.max(hasFailed ? 1 : 0, tellCompared(compare(before, after, tolerance), true));
   if (hasFailed) return 1;
+  mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, `${JSON.stringify(collect(after.map(withRatios)), null, 1)}\n`);
   process.stderr.write(`saved: ${file}\n`);
   return 0;
+}
+
+function savedHere(file: string): readonly ReportDocument[] {
+  const documents = readCollected(file);
+  const here = new MachineWatch().document().kind;
+  const strange = documents.find(({ machine }) => machine.kind !== here);
+  if (strange !== undefined)
+    throw new ConfigurationError(`${file}: expected a run of this kind of machine (${here}), found one of ${strange.machine.kind}; save one here with --save`);
+  return documents;
 }
 
 async function runAll(interrupted: AbortSignal): Promise<readonly Ran[] | undefined> {

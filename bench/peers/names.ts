@@ -14,5 +14,5 @@ export const peerTitles: Readonly<Record<PeerName, string>> = {
 export type ContenderKey = "holdfast" | "holdfast-sqlite" | PeerName;
 export const contenderKeys: readonly ContenderKey[] = ["holdfast", "holdfast-sqlite", ...(Object.keys(peerTitles) as PeerName[])];
 
-export const shapeNames = ["no-op", "async-1ms", "cpu-100us", "cpu-1ms", "steps", "mixed"] as const;
+export const shapeNames = ["no-op", "async-1ms", "cpu-100us", "cpu-1ms", "steps", "three-steps", "mixed"] as const;
 export type ShapeName = (typeof shapeNames)[number];

@@ -22,16 +22,18 @@ interface Row {
 }
 
 /** What else a quick run tries than a no-op, and whom. */
-const quickShapes: readonly ShapeName[] = ["no-op", "cpu-100us", "mixed"];
+const quickShapes: readonly ShapeName[] = ["no-op", "cpu-100us", "three-steps", "mixed"];
 const tried: readonly ContenderKey[] = ["holdfast", "receive-messages"];
 const fullRounds = 5;
 const fullSeconds = 4;
-/** How many times faster than each the no-op is to be; gates are set where a loaded machine still gets. */
-const aims: readonly (readonly [ContenderKey, atLeast: number, aim: number])[] = [
-  ["bare-sdk", 1, 3],
-  ["subscribe", 8, 20],
-  ["subscribe-200", 2, 6],
-  ["bullmq", 2, 5],
+/** How many times faster than each we are to be; bounds are set where a loaded machine still gets. */
+const aims: readonly (readonly [ShapeName, ours: ContenderKey, than: ContenderKey, atLeast: number, aim: number])[] = [
+  ["no-op", "holdfast", "bare-sdk", 1, 3],
+  ["no-op", "holdfast-sqlite", "bare-sdk", 1, 2],
+  ["no-op", "holdfast", "subscribe", 8, 20],
+  ["no-op", "holdfast", "subscribe-200", 2, 6],
+  ["no-op", "holdfast", "bullmq", 2, 5],
+  ["three-steps", "holdfast", "bare-sdk", 0.25, 1.5],
 ];
 
 export async function run(options: PeersOptions): Promise<number> {
@@ -56,9 +58,11 @@ function roundsOf({ quick = false, rounds = quick ? 1 : fullRounds }: PeersOptio
 function contendersFor(shape: Shape, { only = contenderKeys }: PeersOptions, isBrief: boolean): readonly Contender[] {
   const isFit = (key: ContenderKey): boolean => {
     if (key === "bullmq-sandboxed") return shape.cpuMicros !== undefined;
+    if (key === "bare-sdk" && shape.name === "three-steps") return true;
     return key === "bare-sdk" || key === "bare-rhea" ? shape.name === "no-op" : true;
   };
-  return only.filter((key) => isFit(key) && (!isBrief || tried.includes(key))).map(contenderOf);
+  const isTried = (key: ContenderKey): boolean => tried.includes(key) || (key === "bare-sdk" && shape.name === "three-steps");
+  return only.filter((key) => isFit(key) && (!isBrief || isTried(key))).map(contenderOf);
 }
 
 async function measure(arena: Arena, shape: Shape, options: PeersOptions, isBrief: boolean): Promise<readonly Row[]> {
@@ -69,7 +73,7 @@ async function measure(arena: Arena, shape: Shape, options: PeersOptions, isBrie
   for (let round = 1; round <= rounds; round += 1) {
     for (const { contender, turns } of rows) {
       showProgress(`${shape.name}, round ${round} of ${rounds}: ${contender.name}`);
-      const events = eventsFor(contender.key, shape, isBrief ? seconds / 2 : seconds);
+      const events = eventsFor(contender.key, shape, isBrief && shape.name !== "three-steps" ? seconds / 2 : seconds);
       turns.push(await arena.drain(contender, { messages: messagesOf(shape, events), threads: shape.threads }));
     }
   }
@@ -128,23 +132,12 @@ function tell(report: Report, shape: Shape, rows: readonly Row[]): void {
   }
   if (ours === undefined) return;
   // Those with an aim are compared as targets.
-  const hasAim = ({ key }: Contender): boolean => name === "no-op" && aims.some(([aimed]) => aimed === key);
+  const hasAim = ({ key }: Contender): boolean => aims.some(([shapeOf, , aimed]) => shapeOf === name && aimed === key);
   for (const row of rows.filter(({ contender }) => contender !== ours.contender && !hasAim(contender))) {
     report.ratio(`${name}: Holdfast / ${row.contender.name}`, ratio(speedOf(ours), speedOf(row), 2));
   }
-  if (name === "no-op") {
-    report.targets(
-      ...aims.flatMap(([key, atLeast, aim]) =>
-        targetOf(
-          ours,
-          rows.find(({ contender }) => contender.key === key),
-          atLeast,
-          aim,
-        ),
-      ),
-    );
-    costChart(report, rows);
-  }
+  report.targets(...targetsOf(name, rows));
+  if (name === "no-op") costChart(report, rows);
   if (cpuMicros === undefined) return;
   report.targets({
     what: `${name}: CPU efficiency on ${threads} threads`,
@@ -155,11 +148,16 @@ function tell(report: Report, shape: Shape, rows: readonly Row[]): void {
   });
 }
 
-function targetOf(ours: Row, theirs: Row | undefined, atLeast: number, aim: number): readonly Target[] {
-  if (theirs === undefined) return [];
-  return [
-    { what: `no-op, messages/s: Holdfast / ${theirs.contender.name}`, found: ratio(speedOf(ours), speedOf(theirs), 2), unit: "", bound: { atLeast }, aim },
-  ];
+function targetsOf(shape: ShapeName, rows: readonly Row[]): readonly Target[] {
+  const rowOf = (key: ContenderKey): Row | undefined => rows.find(({ contender }) => contender.key === key);
+  return aims.flatMap(([aimed, key, than, atLeast, aim]) => {
+    const [ours, theirs] = [rowOf(key), rowOf(than)];
+    if (aimed !== shape || ours === undefined || theirs === undefined) return [];
+    // The ratios of saved runs bear this name.
+    const name = key === "holdfast" ? "Holdfast" : ours.contender.name;
+    const what = `${shape}, messages/s: ${name} / ${theirs.contender.name}`;
+    return [{ what, found: ratio(speedOf(ours), speedOf(theirs), 2), unit: "", bound: { atLeast }, aim }];
+  });
 }
 
 function costChart(report: Report, rows: readonly Row[]): void {

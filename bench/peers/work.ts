@@ -21,6 +21,7 @@ export const shapes: readonly Shape[] = [
   { name: "cpu-100us", title: "100 µs of CPU", eventTypes: { spin: 1 }, cpuMicros: 100, takesMs: 0.1, threads: 2 },
   { name: "cpu-1ms", title: "1 ms of CPU", eventTypes: { spin: 1 }, cpuMicros: 1_000, takesMs: 1, threads: 2 },
   { name: "steps", title: "four steps with checkpoints", eventTypes: { steps: 1 }, takesMs: 0, threads: 1 },
+  { name: "three-steps", title: "three idempotent steps", eventTypes: { three: 1 }, takesMs: 0, threads: 1 },
   { name: "mixed", title: "10 % fail at first, 1 % poison", eventTypes: { nothing: 90, fails: 10 }, poison: 0.01, takesMs: 0, threads: 1 },
 ];
 
@@ -56,6 +57,7 @@ export function eventsFor(key: ContenderKey, { name, takesMs, cpuMicros, threads
   const { perSecond, atOnce } = rough[key];
   const parallel = cpuMicros === undefined ? atOnce : key.startsWith("holdfast") || key === "bullmq-sandboxed" ? threads : 1;
   const bound = takesMs === 0 ? Infinity : (1_000 / takesMs) * parallel * 0.7;
-  const able = Math.min(name === "steps" ? perSecond / stepsCost : perSecond, bound);
+  const hasSteps = (name === "steps" || name === "three-steps") && key !== "bare-sdk";
+  const able = Math.min(hasSteps ? perSecond / stepsCost : perSecond, bound);
   return Math.max(eventsMin, Math.round(able * seconds));
 }

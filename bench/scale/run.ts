@@ -52,7 +52,8 @@ export async function run(options: ScaleOptions): Promise<number> {
     const shards = await oneAndThree(arena, events, quick ? 2 : 3);
     all.push(...shards.flatMap(({ turns: found }) => found));
     tellMeasured(report, { workers, backlogs, payloads, shards });
-    const points = workers.map(({ turns: found }, index) => ({ workers: workerCounts[index]!, turns: found }));
+    // A worker by itself on one Redis has had further turns.
+    const points = workers.map(({ turns: found }, index) => ({ workers: workerCounts[index]!, turns: index === 0 ? [...found, ...shards[0].turns] : found }));
     tellSimulated(report, fit(points, { one: shards[0].turns, spread: shards[1].turns }), points, quick ? simulatedBatches.quick : simulatedBatches.full);
   });
   showProgress("");

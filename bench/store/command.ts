@@ -12,6 +12,6 @@ export function storeCommand(): Command {
   )
     .option("--rounds <n>", "rounds that count; default 7, with --quick 1", atLeast(1))
     .option("--batches <n>", "batches a turn; default 40, with --quick 10", atLeast(2))
-    .option("--fill <n>", "finished events up to which a store is filled; default 1000000, with --quick 100000", atLeast(20_000));
+    .option("--fill <n>", "finished events up to which a store is filled; default 10000000, with --quick 100000", atLeast(20_000));
   return runs(command, () => import("./run.ts"));
 }

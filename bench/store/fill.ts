@@ -2,28 +2,36 @@
 import { randomUUID } from "node:crypto";
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import type { Redis } from "ioredis";
+import { Redis } from "ioredis";
 import { createRedisRunStore } from "#runtime/adapters/redis/run-store.ts";
 import { createThreadedSqliteRunStore } from "#runtime/adapters/sqlite/threaded-run-store.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
 import type { StepRecord } from "#runtime/core/run.ts";
 import type { ClaimRequest, RunStore } from "#runtime/ports/run-store.ts";
+import { startRedis } from "../../test/support/redis-server.ts";
 import { planted } from "../support/plant.ts";
 import { showProgress } from "../support/progress.ts";
 import type { Report } from "../support/report.ts";
 import { type Filling, type Mark, tellFilled, type Weight } from "./tell-filled.ts";
 
-/** A store of its own, and what it takes up, in bytes. */
-interface Filled {
-  readonly name: string;
-  readonly open: (consumer: string) => Promise<{ readonly store: RunStore; readonly bytes: () => Promise<number> }>;
+interface Opened {
+  readonly store: RunStore;
+  /** What it takes up. A file is closed for it. */
+  readonly bytes: () => Promise<number>;
   /** CPU time of the store where it is not the main thread, in microseconds. */
   readonly storeMicros: () => Promise<number>;
+  readonly close: () => Promise<void>;
+}
+
+/** A store that nobody else uses, with nothing in it. */
+interface Filled {
+  readonly name: string;
+  readonly open: (consumer: string) => Promise<Opened>;
 }
 
 export interface FillOptions {
   readonly folder: string;
-  readonly redis: { readonly client: Redis; readonly url: string; readonly prefix: string; readonly micros: () => Promise<number> };
+  readonly redisMicros: (client: Redis) => Promise<number>;
   readonly otherThreadsMicros: () => number;
   /** Finished events up to which a store is filled. */
   readonly fill: number;
@@ -55,7 +63,7 @@ export async function fill(report: Report, options: FillOptions): Promise<void> 
   tellFilled(report, weights, fillings, weighedEvents);
 }
 
-function storesOf({ folder, redis: { client, url, prefix, micros }, otherThreadsMicros }: FillOptions): Filled[] {
+function storesOf({ folder, redisMicros, otherThreadsMicros }: FillOptions): Filled[] {
   const sqlite: Filled = {
     name: "SQLite file, own thread",
     async open(consumer) {
@@ -67,45 +75,65 @@ function storesOf({ folder, redis: { client, url, prefix, micros }, otherThreads
         await store.stop();
         return statSync(path).size;
       };
-      return { store, bytes };
+      return { store, bytes, storeMicros: () => Promise.resolve(otherThreadsMicros()), close: () => store.stop() };
     },
-    storeMicros: () => Promise.resolve(otherThreadsMicros()),
   };
-  const used = async (): Promise<number> => Number(/^used_memory:(\d+)/m.exec(await client.info("memory"))?.[1]);
   return [
     sqlite,
-    ...(["plain", "compact"] as const).map((layout): Filled => ({
-      name: `Redis, ${layout}`,
-      async open(consumer) {
-        const store = createRedisRunStore({ consumer: `${consumer}-${layout}`, retentionMs, url, prefix, layout });
-        await store.start();
-        const before = await used();
-        const bytes = async (): Promise<number> => (await used()) - before;
-        return { store, bytes };
-      },
-      storeMicros: micros,
-    })),
+    ...(["plain", "compact"] as const).map((layout): Filled => ({ name: `Redis, ${layout}`, open: (consumer) => openRedis(consumer, layout, redisMicros) })),
   ];
 }
 
-async function weigh({ open }: Filled, steps: number): Promise<number> {
-  const { store, bytes } = await open(`weighed-${steps}`);
-  await finishEvents(
+/** On a server of its own: what others have there may go meanwhile. */
+async function openRedis(consumer: string, layout: "plain" | "compact", redisMicros: FillOptions["redisMicros"]): Promise<Opened> {
+  const server = await startRedis(["--maxmemory-policy", "noeviction"]);
+  const client = new Redis(server.url);
+  const store = createRedisRunStore({ consumer, retentionMs, url: server.url, layout });
+  await store.start();
+  // But for what it keeps for connections.
+  const used = async (): Promise<number> => {
+    const info = await client.info("memory");
+    const field = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, "m").exec(info)?.[1] ?? 0);
+    return field("used_memory") - field("mem_clients_normal");
+  };
+  const before = await used();
+  return {
     store,
-    weighedEvents,
-    Array.from({ length: steps }, (_, index) => stepOf(`step-${index}`)),
-  );
-  const taken = await bytes();
-  await store.stop();
-  return taken / weighedEvents;
+    bytes: async () => (await used()) - before,
+    storeMicros: () => redisMicros(client),
+    async close() {
+      await store.stop();
+      client.disconnect();
+      await server.stop();
+    },
+  };
+}
+
+async function weigh({ open }: Filled, steps: number): Promise<number> {
+  const { store, bytes, close } = await open(`weighed-${steps}`);
+  try {
+    const records = Array.from({ length: steps }, (_, index) => stepOf(`step-${index}`));
+    await finishEvents(store, weighedEvents, records);
+    return (await bytes()) / weighedEvents;
+  } finally {
+    await close();
+  }
 }
 
 function stepOf(name: string): StepRecord {
   return { name, kind: "idempotent", state: "completed", result: Buffer.from(JSON.stringify({ ok: true, number: 12_345 })), checksum: 1, codec: 1, atMs: 0 };
 }
 
-async function timeWhileFilling({ name, open, storeMicros }: Filled, upTo: number): Promise<Filling> {
-  const { store } = await open("filled");
+async function timeWhileFilling({ name, open }: Filled, upTo: number): Promise<Filling> {
+  const opened = await open("filled");
+  try {
+    return await fillAndTime(name, opened, upTo);
+  } finally {
+    await opened.close();
+  }
+}
+
+async function fillAndTime(name: string, { store, storeMicros }: Opened, upTo: number): Promise<Filling> {
   const marks: Mark[] = [];
   const known: string[] = [];
   let latest: readonly string[] = [];
@@ -129,7 +157,6 @@ async function timeWhileFilling({ name, open, storeMicros }: Filled, upTo: numbe
     marks.push({ events, perSecond, main: (mainMicros() - mainBefore) / timed, own: ((await storeMicros()) - ownBefore) / timed });
   }
   const forgotten = await notDone(store, [...known, ...latest.slice(-askedAgain)]);
-  await store.stop();
   return { store: name, marks, forgotten };
 }
 

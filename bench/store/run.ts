@@ -45,7 +45,7 @@ interface Turn {
   readonly refused: readonly string[];
 }
 
-const fullSize = { rounds: 7, batches: 40, fill: 1_000_000 };
+const fullSize = { rounds: 7, batches: 40, fill: 10_000_000 };
 const quickSize = { rounds: 1, batches: 10, fill: 100_000 };
 const nothing = new Uint8Array(0);
 const sqliteBatches = [256, 500];
@@ -67,7 +67,7 @@ export async function run(options: StoreOptions): Promise<number> {
   try {
     await Promise.all(contenders.map(({ store }) => store.start()));
     tellCosts(report, await interleave(contenders, rounds, (contender) => turn(contender, batches)), rounds);
-    await fill(report, { folder, redis: { client: redis, url: server.url, prefix, micros: () => redisMicros(redis) }, otherThreadsMicros, fill: upTo });
+    await fill(report, { folder, redisMicros, otherThreadsMicros, fill: upTo });
   } finally {
     await Promise.all(contenders.map(({ store }) => store.stop()));
     await removeKeys(redis, prefix);

@@ -1,6 +1,7 @@
 /** What was found while stores were filled, as tables, charts, ratios and a guard. */
 import { type Figure, median, single } from "../support/figures.ts";
 import type { Report } from "../support/report.ts";
+import type { Target } from "../support/target.ts";
 
 export interface Weight {
   readonly store: string;
@@ -28,17 +29,33 @@ export interface Filling {
 export function tellFilled(report: Report, weights: readonly Weight[], fillings: readonly Filling[], weighed: number): void {
   tables(report, weights, fillings, weighed);
   charts(report, weights, fillings);
+  for (const { store, steps, bytes } of weights) {
+    const most = steps === 0 ? bytesMax.get(store) : undefined;
+    if (most !== undefined) report.targets({ what: `${store}: a finished event, kept for seven days`, found: single(bytes, 0), unit: "bytes", ...most });
+  }
   for (const { store, marks, forgotten } of fillings) {
-    const [first, last] = [marks[0]!, marks.at(-1)!];
+    const last = marks.at(-1)!;
+    const first = marks.find(({ events }) => events === baseEvents && events < last.events) ?? marks[0]!;
     // Slices were timed one after the other: that two of them have the same number says nothing.
     const base = median(first.perSecond);
-    report.ratio(`${store}, claims and finishes: with ${count(last)} / with ${count(first)}`, {
-      samples: last.perSecond.map((rate) => rate / base),
-      digits: 2,
+    report.targets({
+      what: `${store}, claims and finishes: with ${count(last)} / with ${count(first)}`,
+      found: { samples: last.perSecond.map((rate) => rate / base), digits: 2 },
+      unit: "",
+      bound: { atLeast: 0.5 },
+      aim: 0.9,
     });
     report.guards({ what: `${store}: finished, and not known as done`, wrong: forgotten.length, examples: forgotten.slice(0, 3) });
   }
 }
+
+/** Of a finished event without steps. What SET NX takes for an id is the bound of Redis. */
+const bytesMax: ReadonlyMap<string, Pick<Target, "bound" | "aim">> = new Map([
+  ["SQLite file, own thread", { bound: { atMost: 96 } }],
+  ["Redis, compact", { bound: { atMost: 129 }, aim: 48 }],
+]);
+/** What later marks are compared with. */
+const baseEvents = 100_000;
 
 function count({ events }: Mark): string {
   return events.toLocaleString("en");

@@ -1,7 +1,7 @@
 /** What a bench found, as the document that is kept, compared with others and shown on the page. Its schema has a number. */
 import { arch, availableParallelism, loadavg, platform } from "node:os";
 import { type Figure, median } from "./figures.ts";
-import { isMet, type Target, targetRow } from "./target.ts";
+import { isMet, isShortOfAim, type Target, targetRow } from "./target.ts";
 
 export type Cell = string | number | Figure | undefined;
 
@@ -85,6 +85,8 @@ export interface ReportDocument {
     readonly expected: string;
     readonly found: string;
     readonly ok: boolean;
+    /** It is met, and short of what it should become. */
+    readonly isShortOfAim?: true;
   }[];
   readonly tables: readonly {
     readonly name: string;
@@ -190,7 +192,7 @@ function round(value: number): number {
 
 function checkOf(kind: "gate" | "target", target: Target): ReportDocument["checks"][number] {
   const [what = "", expected = "", found = ""] = targetRow(target);
-  return { kind, what, expected, found, ok: isMet(target) };
+  return { kind, what, expected, found, ok: isMet(target), ...(isShortOfAim(target) ? { isShortOfAim: true } : undefined) };
 }
 
 function checkOfGuard(guard: Guard): ReportDocument["checks"][number] {

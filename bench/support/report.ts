@@ -8,13 +8,17 @@ import { writeFileSync } from "node:fs";
 import Table from "cli-table3";
 import { type Cell, type Chart, type Guard, isHeld, makeDocument, type Ratio, type ReportDocument, type TableOfFigures, MachineWatch } from "./document.ts";
 import { type Figure, figureText } from "./figures.ts";
-import { type Target, isMet, targetRow } from "./target.ts";
+import { type Target, isMet, isShortOfAim, targetRow } from "./target.ts";
 
 export interface ReportOptions {
   /** Prints JSON; with a path, writes it there, and prints for people. */
   readonly json?: boolean | string;
   readonly check?: boolean;
 }
+
+/** The costs by stage, and what was tried. */
+const whereExplained =
+  "What falls short, with the profile that says why and what was tried: bench/results/README.md; the profile of this machine: npm run bench -- overhead.";
 
 export class Report {
   readonly #scenario: string;
@@ -94,6 +98,7 @@ export class Report {
     if (this.#guards.length > 0) parts.push(textTable(["guard", "found", ""], this.#guards.map(guardRow)));
     if (this.#gates.length > 0) parts.push(textTable(["gate", "expected", "found", ""], this.#gates.map(targetRow)));
     if (this.#targets.length > 0) parts.push(textTable(["target", "expected", "found", ""], this.#targets.map(targetRow)));
+    if (this.#targets.some((target) => !isMet(target) || isShortOfAim(target))) parts.push(whereExplained);
     return `${[...parts, this.#machine.text()].join("\n")}\n`;
   }
 }

@@ -17,11 +17,23 @@ export function isMet({ found, bound }: Target): boolean {
   return "below" in bound ? value < bound.below : value >= bound.atLeast;
 }
 
+/** Met, and yet not where it should become; missed targets are more than that. */
+export function isShortOfAim({ found, bound, aim, ...target }: Target): boolean {
+  if (aim === undefined || !isMet({ found, bound, ...target })) return false;
+  const value = median(found.samples);
+  return "atLeast" in bound ? value < aim : value > aim;
+}
+
 /** The row that tells it. */
 export function targetRow(target: Target): string[] {
   const { what, found, unit, aim } = target;
   const withUnit = (text: string): string => (unit === "" ? text : `${text} ${unit}`);
-  return [what, withUnit(boundText(target) + (aim === undefined ? "" : `, aim ${aim}`)), withUnit(figureText(found)), isMet(target) ? "met" : "MISSED"];
+  return [what, withUnit(boundText(target) + (aim === undefined ? "" : `, aim ${aim}`)), withUnit(figureText(found)), verdictOf(target)];
+}
+
+function verdictOf(target: Target): string {
+  if (!isMet(target)) return "MISSED";
+  return isShortOfAim(target) ? "short of its aim" : "met";
 }
 
 function boundText({ bound }: Target): string {

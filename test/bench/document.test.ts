@@ -57,6 +57,8 @@ describe("a bench's document", () => {
       report.table(table);
       report.remark("As expected.");
       report.targets({ what: "a / b", found: { samples: [2, 4, 3], digits: 1 }, unit: "", bound: { atLeast: 5 }, aim: 9 });
+      report.targets({ what: "c / d", found: { samples: [6], digits: 1 }, unit: "", bound: { atLeast: 5 }, aim: 9 });
+      report.targets({ what: "e / f", found: { samples: [2], digits: 1 }, unit: "", bound: { atMost: 5 }, aim: 3 });
       report.gates({ what: "peer / a", found: { samples: [9], digits: 1 }, unit: "", bound: { atLeast: 5 } });
       report.ratio("late / early", { samples: [0.5], digits: 1 }, "less");
       report.guards({ what: "lost", wrong: 0 });
@@ -74,13 +76,17 @@ describe("a bench's document", () => {
       "late / early": { median: 0.5, min: 0.5, max: 0.5, samples: [0.5], better: "less" },
       "peer / a": { median: 9, min: 9, max: 9, samples: [9], better: "more" },
       "a / b": { median: 3, min: 2, max: 4, samples: [2, 4, 3], better: "more" },
+      "c / d": { median: 6, min: 6, max: 6, samples: [6], better: "more" },
+      "e / f": { median: 2, min: 2, max: 2, samples: [2], better: "less" },
     });
     assert.deepEqual(
-      document.checks.map(({ kind, what, ok }) => [kind, what, ok]),
+      document.checks.map(({ kind, what, ok, isShortOfAim }) => [kind, what, ok, isShortOfAim === true]),
       [
-        ["guard", "lost", true],
-        ["gate", "peer / a", true],
-        ["target", "a / b", false],
+        ["guard", "lost", true, false],
+        ["gate", "peer / a", true, false],
+        ["target", "a / b", false, false],
+        ["target", "c / d", true, true],
+        ["target", "e / f", true, false],
       ],
     );
   });
@@ -192,6 +198,18 @@ describe("comparing runs", () => {
     assert.equal(changeFrom(spread(3, 1), spread(3.03, 3)), "same");
     assert.equal(changeFrom([3, 3], [2, 2]), "too few samples");
     assert.equal(changeOf([3, 3, 3], [2.5, 2.5, 2.5], ratioInterval([3, 3, 3], [2.5, 2.5, 2.5], seededRandom(9)), 0.25), "same", "so much is tolerated");
+  });
+
+  test("is refused with a baseline of another kind of machine, before anything is run", () => {
+    inFolder((folder) => {
+      const { document } = reported((report) => report.ratio("rate", { samples: [1], digits: 2 }));
+      const file = join(folder, "baseline.json");
+      writeFileSync(file, JSON.stringify({ ...document, machine: { ...document.machine, kind: "plan9 mips, 1 cores" } }));
+      const main = resolve(import.meta.dirname, "../../bench/main.ts");
+      const { status, stderr } = spawnSync(process.execPath, [main, "baseline", "--file", file], { encoding: "utf8" });
+      assert.notEqual(status, 0);
+      assert.match(stderr, /expected a run of this kind of machine \(\w+ \w+, \d+ cores\), found one of plan9 mips, 1 cores; save one here with --save/);
+    });
   });
 
   test("ends with 1 for what became worse, whichever way that is, and says what is wrong with a file", () => {

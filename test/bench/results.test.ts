@@ -5,7 +5,7 @@ import { resolve } from "node:path";
 import { describe, test } from "node:test";
 import { scenarioNames } from "../../bench/all/scenarios.ts";
 import { readCollected } from "../../bench/report/collected.ts";
-import { resultTables } from "../support/results-table.ts";
+import { resultTables, shortfallTables } from "../support/results-table.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const file = resolve(root, "bench/results/results.json");
@@ -44,5 +44,18 @@ describe("the committed results", () => {
       .flat()
       .filter((line) => !readme.includes(line));
     assert.deepEqual(missing, [], "expected README to have these lines, as the results have them");
+  });
+
+  test("are what their own README tells of shortfalls, and of nothing else", () => {
+    const readme = readFileSync(resolve(root, "bench/results/README.md"), "utf8");
+    const wanted = shortfallTables(documents);
+    assert.deepEqual(
+      wanted.filter((one) => !readme.includes(one)),
+      [],
+      "expected bench/results/README.md to have these lines, as the results have them",
+    );
+    const tables = readme.slice(0, readme.indexOf("## What was tried"));
+    const told = tables.split("\n").filter((one) => one.startsWith("| ") && !one.startsWith("| | ") && !one.startsWith("| scenario "));
+    assert.deepEqual(told.toSorted(), wanted.toSorted(), "expected no other lines there");
   });
 });

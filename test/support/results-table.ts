@@ -52,6 +52,18 @@ function missedLines(documents: readonly ReportDocument[]): readonly string[] {
   return documents.flatMap(({ scenario, checks }) => checks.filter(({ ok }) => !ok).map(({ what, expected, found }) => line(scenario, what, expected, found)));
 }
 
+/** The lines of bench/results/README.md: what is short of its aim or missed, and what a message costs, by part and by stage. */
+export function shortfallTables(documents: readonly ReportDocument[]): readonly string[] {
+  const short = documents.flatMap(({ scenario, checks }) =>
+    checks
+      .filter(({ ok, isShortOfAim }) => !ok || isShortOfAim === true)
+      .map(({ what, expected, found, ok }) => line(scenario, what, expected, found, ok ? "" : "missed")),
+  );
+  const tables = documents.find(({ scenario }) => scenario === "overhead")?.tables ?? [];
+  const costs = tables.flatMap(({ columns, rows }) => rows.map((row) => line(...Object.keys(columns).map((column) => textOf(row[column])))));
+  return [...short, ...costs];
+}
+
 /** The lines of README's tables. */
 export function resultTables(documents: readonly ReportDocument[]): Readonly<Record<"costs" | "differences" | "missed", readonly string[]>> {
   return { costs: costLines(documents), differences: differenceLines(documents), missed: missedLines(documents) };
