@@ -8,6 +8,7 @@ import { sharedMonotonicMs } from "../support/notes.ts";
 import { showProgress } from "../support/progress.ts";
 import { Report, type ReportOptions } from "../support/report.ts";
 import { guardsOf, judge, type Verdict } from "../support/verdict.ts";
+import { type FirstSeconds, firstSeconds } from "./first-seconds.ts";
 
 export interface ColdOptions extends ReportOptions {
   readonly quick?: boolean;
@@ -25,6 +26,7 @@ const measured: readonly ContenderKey[] = ["holdfast", "holdfast-sqlite", "subsc
 const binMs = 100;
 const steadyShare = 0.8;
 const turnMaxMs = 60_000;
+const trialsMax = 3;
 
 export async function run(options: ColdOptions): Promise<number> {
   const { quick = false, rounds = quick ? 2 : 7 } = options;
@@ -38,6 +40,11 @@ export async function run(options: ColdOptions): Promise<number> {
       }
     }
   });
+  const trials: FirstSeconds[] = [];
+  for (let round = 1; round <= Math.min(rounds, trialsMax); round += 1) {
+    showProgress(`round ${round}: holdfast dev`);
+    trials.push(await firstSeconds());
+  }
   showProgress("");
   const rows = [...starts].map(([key, list]) => ({
     key,
@@ -62,6 +69,7 @@ export async function run(options: ColdOptions): Promise<number> {
   const [ours, , subscribe] = rows;
   report.ratio(`first event done: Holdfast / ${subscribe!.name}`, ratio(ours!.first, subscribe!.first, 2), "less");
   report.targets({ what: "Holdfast: ready", found: ours!.ready, unit: "ms", bound: { atMost: 3_000 }, aim: 500 });
+  judgeTrials(report, trials);
   for (const key of ["holdfast", "holdfast-sqlite"] as const)
     report.guards(
       ...guardsOf(
@@ -70,6 +78,20 @@ export async function run(options: ColdOptions): Promise<number> {
       ),
     );
   return report.end();
+}
+
+/** A world that has not warmed up does a quarter to a third in its first second. */
+function judgeTrials(report: Report, trials: readonly FirstSeconds[]): void {
+  const [first, third] = [figure(trials, (trial) => trial.first, 2), figure(trials, (trial) => trial.third, 2)];
+  report.table({
+    name: "first-seconds",
+    title: `holdfast dev from its first event sent, as parts of its steady rate; median (range) of ${trials.length} trials`,
+    columns: { first: "first second", third: "third second", steady: "steady, messages/s" },
+    rows: [{ first, third, steady: figure(trials, ({ steadyPerSecond }) => steadyPerSecond, 0) }],
+  });
+  report.gates({ what: "holdfast dev: first second / steady", found: first, unit: "", bound: { atLeast: 0.4 }, aim: 0.5 });
+  report.targets({ what: "holdfast dev: third second / steady", found: third, unit: "", bound: { atLeast: 0.8 }, aim: 1 });
+  report.guards({ what: "holdfast dev: accounts that did not balance", wrong: trials.filter(({ isSound }) => !isSound).length });
 }
 
 async function start(arena: Arena, contender: Contender): Promise<Start> {

@@ -3,6 +3,7 @@ import { strict as assert } from "node:assert";
 import { spawnSync } from "node:child_process";
 import { resolve } from "node:path";
 import { describe, test } from "node:test";
+import { sharesOf } from "../../bench/cold/first-seconds.ts";
 import { figureText, median, ratio } from "../../bench/support/figures.ts";
 import { interleave } from "../../bench/support/rounds.ts";
 import { isMet, targetRow } from "../../bench/support/target.ts";
@@ -124,4 +125,9 @@ describe("the bench command", () => {
       assert.match(error, /^error: /);
     }
   });
+});
+
+test("first seconds are parts of what ends in a second later on, without the last tenth, which ends slowly", () => {
+  assert.deepEqual(sharesOf([500, 900, 1_100, 1_000, 900, 1_100, 1_000, 400, 20, 3]), { first: 0.5, third: 1.1, steadyPerSecond: 1_000 });
+  assert.deepEqual(sharesOf([300, 600]), { first: 0.5, third: 0, steadyPerSecond: 600 });
 });
