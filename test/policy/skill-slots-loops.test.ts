@@ -90,6 +90,27 @@ describe("slots, by the loops of their threads", () => {
     assert.equal(look(slots, 1), 50);
   });
 
+  test("count a run for a twentieth of what is known of those before, and the first for all", () => {
+    const slots = new SkillSlots<number>(1, undefined);
+    slots.ran(10, 2);
+    assert.deepEqual([slots.serviceMs, slots.ownMs], [10, 8]);
+    slots.ran(30, 2);
+    assert.deepEqual([slots.serviceMs, slots.ownMs], [11, 9]);
+  });
+
+  test("are found by the loops unless it is said that their runs take turns", () => {
+    const slots = new SkillSlots<number>(1, undefined);
+    for (let run = 0; run < 100; run += 1) slots.enter(run);
+    assert.equal(look(slots, 1), 50);
+  });
+
+  test("ask of nobody whether it has waited where none waits", () => {
+    assert.equal(
+      new SkillSlots<number>(1, 1).expire(() => assert.fail("expected nobody to be asked about")),
+      undefined,
+    );
+  });
+
   test("let all that waits go", () => {
     const slots = new SkillSlots<number>(1, 1);
     for (let run = 0; run < 4; run += 1) slots.enter(run);
