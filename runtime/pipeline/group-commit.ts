@@ -12,6 +12,7 @@
  * A store of which a part is down carries out the rest: that rest is sent again without what it could not reach (a repeat does no
  * harm), which is asked for at intervals until it has waited for too long.
  */
+import { noFraction } from "../core/fractions.ts";
 import type { Clock, Timer } from "../core/clock.ts";
 import { StorePartlyUnavailableError, StoreUnavailableError } from "../core/errors.ts";
 import type { StoreGate } from "./store-gate.ts";
@@ -47,7 +48,7 @@ export class GroupCommit<Item, Answer> {
   #unreached: Item[] = [];
   readonly #unreachedSinceMs = new Map<Item, number>();
   #calls = 0;
-  #calledMs = 0;
+  #calledMs = noFraction;
   #isFlushing = false;
   #later: Timer | undefined;
 

@@ -3,6 +3,7 @@
  * at or below the worker's maximum, and credit at or below what can be admitted. While it is paused it has no receiver at all: what the broker could still send on open credit
  * would come back as fast as it is handed back.
  */
+import { noFraction } from "../core/fractions.ts";
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Delivery } from "../core/delivery.ts";
 import { messageOf } from "../core/errors.ts";
@@ -52,8 +53,8 @@ export class ReceiveLoop implements Receiving {
   #roomLook: Timer | undefined;
   #roomLookMs = roomLookMinMs;
   /** When a message last came, or since when one is awaited. */
-  #lastReceivedMs = 0;
-  #lastArrivedMs = 0;
+  #lastReceivedMs = noFraction;
+  #lastArrivedMs = noFraction;
   /** When receiving was disturbed first, since messages last came; undefined when it was not. */
   #disturbedSinceMs: number | undefined;
   /** Of a message that has partly come. */

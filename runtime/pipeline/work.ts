@@ -1,3 +1,4 @@
+import { noFraction } from "../core/fractions.ts";
 import type { Verdict } from "../core/compensation.ts";
 import type { Death } from "../core/death.ts";
 import type { Delivery, HeaderValue } from "../core/delivery.ts";
@@ -66,7 +67,7 @@ export class Work {
   /** When the lock surely ends, monotonic; renewing moves it. */
   lockUntilMs: number;
   /** When the lease surely ends, monotonic; of meaning once it is claimed. */
-  leaseUntilMs = 0;
+  leaseUntilMs = noFraction;
   stage: Stage = "routing";
   /** Of its session, where it is one of a session's messages: it has no copy, and whatever it waits for it waits here. */
   turn: Turn<Work> | undefined = undefined;
@@ -121,13 +122,13 @@ export class Work {
   /** It is one of the runs of its skill that are under way. */
   hasSlot = false;
   /** When its skill was known, it was claimed, and its execution ended, monotonic; of meaning once it counts for one. */
-  cameMs = 0;
-  claimedMs = 0;
-  ranMs = 0;
+  cameMs = noFraction;
+  claimedMs = noFraction;
+  ranMs = noFraction;
   /** When it began to wait in a lane, monotonic. */
-  waitingSinceMs = 0;
+  waitingSinceMs = noFraction;
   /** In lanes, under this claim. */
-  waitedMs = 0;
+  waitedMs = noFraction;
   /** What it waited for last, under this claim; empty for nothing. */
   waitedFor = "";
   /** How often its lease was extended under this claim. */

@@ -13,6 +13,7 @@
  * overload would be confirmed for ever. Calls that failed say nothing of how long one takes: they may have failed at once.
  * So the limit shrinks when the dependency slows down under load, stays when it is slow by itself, and grows again afterwards.
  */
+import { noFraction } from "../core/fractions.ts";
 import type { ConcurrencyPolicy } from "../core/skill.ts";
 
 /** A window ends after so many calls, and not before so long. */
@@ -44,12 +45,12 @@ export class AdaptiveLimit {
   #estimate: number;
   #state: "measuring" | "draining" | "probing" = "measuring";
   #baseMs: number | undefined;
-  #baseAtMs = 0;
+  #baseAtMs = noFraction;
   #latencyMs: number | undefined;
   #sinceMs: number | undefined;
   #calls = 0;
   #failures = 0;
-  #sumMs = 0;
+  #sumMs = noFraction;
   #inUseMost = 0;
   #inUse = 0;
 

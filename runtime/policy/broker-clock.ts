@@ -22,6 +22,7 @@
  *   with fresh receipts      our wall clock is believed while it is within two seconds of them; else they are, and are late by
  *                            the way from the broker
  */
+import { noFraction } from "../core/fractions.ts";
 import type { Clock } from "../core/clock.ts";
 import { lockMaxMs } from "../core/delivery.ts";
 
@@ -85,8 +86,8 @@ export class BrokerClock {
   #freshCount = 0;
   #isDoubtful = false;
   /** From our monotonic to our wall clock, at the last receipt. */
-  #ownMs = 0;
-  #toldMs = 0;
+  #ownMs = noFraction;
+  #toldMs = noFraction;
 
   /** `tell` hears how far the broker's clock is ahead of our wall clock, in whole milliseconds, when that is much. */
   constructor(clock: Pick<Clock, "wallMs" | "monotonicMs">, tell: (aheadMs: number) => void) {

@@ -1,3 +1,4 @@
+import { noFraction } from "../core/fractions.ts";
 /**
  * How many messages may be taken so that what is held fits a budget of bytes. The size of what comes is estimated from what came:
  * mean and four mean deviations, as TCP estimates round trips (Jacobson, "Congestion Avoidance and Control", SIGCOMM 1988). A
@@ -11,8 +12,8 @@ export class ByteBudget {
   readonly #budgetBytes: number;
   #heldBytes = 0;
   #messages = 0;
-  #meanBytes = 0;
-  #deviationBytes = 0;
+  #meanBytes = noFraction;
+  #deviationBytes = noFraction;
 
   constructor(budgetBytes: number) {
     this.#budgetBytes = budgetBytes;

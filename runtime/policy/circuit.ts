@@ -10,6 +10,7 @@
  * handed in, and never goes back: of two times the later counts. Reading the state moves `open` to `half-open` once the reset time
  * is over.
  */
+import { noFraction } from "../core/fractions.ts";
 import type { CallResult } from "../core/outcome.ts";
 import type { CircuitPolicy } from "../core/skill.ts";
 
@@ -35,7 +36,7 @@ export class Circuit<Run> {
   #calls = 0;
   #failures = 0;
   #state: CircuitState = "closed";
-  #openUntilMs = 0;
+  #openUntilMs = noFraction;
   #openings = 0;
   #latestMs = Number.NEGATIVE_INFINITY;
   /** Runs let through since it became half-open, and not yet heard of. */

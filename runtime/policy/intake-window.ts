@@ -1,3 +1,4 @@
+import { noFraction } from "../core/fractions.ts";
 /**
  * How many messages of one skill a worker may hold: as many as it can begin soon, and no more, so that what it cannot begin
  * stays where other workers find it. After Little's law that is the rate at which runs end times the time that each is held: the
@@ -109,7 +110,7 @@ export class IntakeWindow {
   #held = 0;
   /** Most that was held since it was judged last. */
   #peak = 0;
-  #judgedMs = 0;
+  #judgedMs = noFraction;
   #changedMs = Number.NEGATIVE_INFINITY;
   #idleSinceMs: number | undefined;
   /** Beyond this, what arrives is postponed: the largest window since the one before it was changed, for messages were fetched for it. */
@@ -117,32 +118,40 @@ export class IntakeWindow {
   /** It has once been enough since the start, or since a lull. */
   #isFound = false;
   #dryFor = 0;
-  #claimMs = 0;
-  #settleMs = 0;
+  #claimMs = noFraction;
+  #settleMs = noFraction;
   /** The shortest that were measured, and when they were looked for last. */
   #leastClaimMs = Number.POSITIVE_INFINITY;
   #leastSettleMs = Number.POSITIVE_INFINITY;
-  #leastMs = 0;
-  #lookedForLeastMs = 0;
+  #leastMs = noFraction;
+  #lookedForLeastMs = noFraction;
   /** The size before the least round trip was looked for, 0 while it is not; and what it goes back to unless the way has become longer. */
   #probedFrom = 0;
   #probedTo = 0;
   /** The least before it was looked for, how long trips took then, and how long they may be for load alone. */
-  #leastBefore = { claimMs: 0, settleMs: 0 };
-  #tripsBeforeMs = 0;
+  #leastBefore = { claimMs: noFraction, settleMs: noFraction };
+  #tripsBeforeMs = noFraction;
   #isOnlyDoubted = false;
-  #loadedTripsMs = 0;
+  #loadedTripsMs = noFraction;
   /** How it may grow: what takes longer than usual is not asked for more at full speed. */
   growth: WindowGrowth = "free";
   /** When a message left last, or the first came after none was held. */
-  #movedMs = 0;
+  #movedMs = noFraction;
   /** Messages that left in a millisecond, as measured last. */
-  #endsPerMs = 0;
+  #endsPerMs = noFraction;
   /** Mean time that runs took, as measured last over a whole window; and what they needed of it lately, whenever they came. */
-  #serviceMs = 0;
-  #lateOwnMs = 0;
-  #lateNeededMs = 0;
-  readonly #measured: Measured = { sinceMs: 0, ended: 0, runs: 0, waitMs: 0, serviceMs: 0, ownMs: 0, neededMs: 0 };
+  #serviceMs = noFraction;
+  #lateOwnMs = noFraction;
+  #lateNeededMs = noFraction;
+  readonly #measured: Measured = {
+    sinceMs: noFraction,
+    ended: 0,
+    runs: 0,
+    waitMs: noFraction,
+    serviceMs: noFraction,
+    ownMs: noFraction,
+    neededMs: noFraction,
+  };
 
   constructor(bounds: IntakeBounds) {
     this.#bounds = bounds;

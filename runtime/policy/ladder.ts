@@ -1,3 +1,4 @@
+import { noFraction } from "../core/fractions.ts";
 /**
  * How much may be taken while something that work uses up runs short: ever less the nearer it comes to its end, then nothing new.
  * It goes back up at other bounds than it came down by, so that it does not swing:
@@ -19,7 +20,7 @@ export interface LadderBounds {
 export class Ladder {
   readonly #bounds: LadderBounds;
   #state: LadderState = "ample";
-  #value = 0;
+  #value = noFraction;
 
   constructor(bounds: LadderBounds) {
     this.#bounds = bounds;

@@ -11,6 +11,7 @@
  *
  * Looks of few runs say little: they are put together until there are twenty.
  */
+import { noFraction } from "../core/fractions.ts";
 import type { LatencyWatchPolicy } from "../core/latency-watch.ts";
 import { Ladder } from "./ladder.ts";
 
@@ -46,13 +47,13 @@ export interface LatencyView {
 export class LatencyWatch {
   #ladder = new Ladder(bounds);
   #count = 0;
-  #sum = 0;
+  #sum = noFraction;
   /** Runs that the last look found, and when a look found more of them. */
   #found = 0;
-  #cameMs = 0;
+  #cameMs = noFraction;
   /** When it was judged last, or began. */
   #judgedMs: number | undefined;
-  #learnedMs = 0;
+  #learnedMs = noFraction;
   #learnedRuns = 0;
   /** Means of logarithms. */
   #recent: number | undefined;

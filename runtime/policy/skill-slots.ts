@@ -3,6 +3,7 @@
  * bounds what is asked of a dependency; this bounds what one skill asks of the worker: runs that only wait for something cost a
  * thread nothing and would otherwise all begin at once.
  */
+import { noFraction } from "../core/fractions.ts";
 import { Bulkhead } from "./bulkhead.ts";
 import type { IntakeWindow } from "./intake-window.ts";
 import type { LatencyWatch } from "./latency-watch.ts";
@@ -46,8 +47,8 @@ export class SkillSlots<Run> {
   readonly #takesTurns: boolean;
   readonly #slots: Bulkhead<Run>;
   /** Of its runs lately, on average: how long they took, and how long without what they waited until their steps were recorded. 0 while unknown. */
-  #serviceMs = 0;
-  #ownMs = 0;
+  #serviceMs = noFraction;
+  #ownMs = noFraction;
   /** The shortest among those of now, after so many of them, and among those before. */
   #leastMs = Number.POSITIVE_INFINITY;
   #leastBeforeMs = Number.POSITIVE_INFINITY;
@@ -60,9 +61,9 @@ export class SkillSlots<Run> {
   #ended = 0;
   #peak = 0;
   #left = 0;
-  #loopUse = 0;
+  #loopUse = noFraction;
   /** The part of one run in which it holds its loop. */
-  #heldMs = 0;
+  #heldMs = noFraction;
 
   /**
    * `concurrentMax`: undefined for the default, which is `runsPerThread` for each thread, or as many as a thread ends within 20 ms. A run that

@@ -1,3 +1,4 @@
+import { noFraction } from "../../core/fractions.ts";
 /**
  * Which skills' code holds the event loops of threads, and for how long: what tells work that computes from work that waits. When a run
  * says something (it has begun, wants a step recorded, or has ended), its thread counts for the run's skill for how long the loop was not idle
@@ -24,7 +25,7 @@ export class LoopUseCounter {
   readonly #idleMs: () => number;
   /** Undefined before the first run: what a thread does until then is nobody's. */
   #sinceMs: number | undefined;
-  #idleBeforeMs = 0;
+  #idleBeforeMs = noFraction;
 
   /** `skills`: in the order that all threads have them in. */
   constructor(sums: SharedArrayBuffer, skills: readonly string[], nowMs: () => number, idle: () => number = idleMs) {

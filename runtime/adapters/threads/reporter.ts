@@ -1,4 +1,5 @@
 // Groups what a thread's runs have to say, so that a tick costs one message, not one a run.
+import { noFraction } from "../../core/fractions.ts";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { MessagePort } from "node:worker_threads";
 import { runContext } from "../../skills/host/run-context.ts";
@@ -30,9 +31,9 @@ export class Reporter {
   #questions: ReportedQuestion[] = [];
   #traces: ReportedTrace[] = [];
   /** When the first of what is kept back came; 0 when nothing is. */
-  #keptSinceMs = 0;
+  #keptSinceMs = noFraction;
   /** When the next turn of the loop was asked for; 0 when it was not. */
-  #turnSinceMs = 0;
+  #turnSinceMs = noFraction;
 
   constructor(port: MessagePort, { logLevel, traces }: Pick<ThreadSettings, "logLevel" | "traces">, loopUse: Pick<LoopUseCounter, "held">) {
     this.#port = port;

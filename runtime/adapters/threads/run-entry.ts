@@ -1,3 +1,4 @@
+import { noFraction } from "../../core/fractions.ts";
 import type { RunOrder } from "../../ports/executor.ts";
 import type { TicketedOrder } from "./orders.ts";
 import type { PoolThread } from "./thread-pool.ts";
@@ -31,7 +32,7 @@ export class RunEntry implements TicketedOrder {
   /** To the executor, then to its thread. */
   postedAtMs: number;
   /** When it was first seen to have begun; 0 before. */
-  begunSeenAtMs = 0;
+  begunSeenAtMs = noFraction;
   /** What it has to do with its thread's being ended; undefined while that is not ended for what runs there. */
   blame: Blame | undefined;
   /** How often a thread was lost that had not begun it. */
