@@ -56,7 +56,20 @@ export class ChurningTable<Key extends number | string, Item> {
 
   set(key: Key, item: Item): void {
     const hash = this.#hashOf(key);
-    let at = this.#find(key, hash);
+    this.#put(key, hash, this.#find(key, hash), item);
+  }
+
+  /** What is there already; else this is there from now on. */
+  getOrSet(key: Key, item: Item): Item {
+    const hash = this.#hashOf(key);
+    const at = this.#find(key, hash);
+    if (this.#keys[at] !== undefined) return this.#items[at]!;
+    this.#put(key, hash, at, item);
+    return item;
+  }
+
+  #put(key: Key, hash: number, found: number, item: Item): void {
+    let at = found;
     if (this.#keys[at] === undefined) {
       if (this.#size * 2 >= this.#keys.length) {
         this.#spread(this.#keys.length * 2);
@@ -69,9 +82,10 @@ export class ChurningTable<Key extends number | string, Item> {
     this.#items[at] = item;
   }
 
-  delete(key: Key): boolean {
+  /** `item`: it is deleted only where this is what is there. */
+  delete(key: Key, item?: Item): boolean {
     let free = this.#find(key, this.#hashOf(key));
-    if (this.#keys[free] === undefined) return false;
+    if (this.#keys[free] === undefined || (item !== undefined && this.#items[free] !== item)) return false;
     const last = this.#keys.length - 1;
     for (let at = (free + 1) & last; this.#keys[at] !== undefined; at = (at + 1) & last) {
       const home = this.#placeOf(this.#hashes[at]!);

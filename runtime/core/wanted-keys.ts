@@ -17,7 +17,8 @@ export class KeyTable {
   placeOf(bytes: Uint8Array, start: number, end: number): number {
     const places = this.#placesByLength[end - start];
     if (places === undefined) return -1;
-    for (const place of places) {
+    for (let index = 0; index < places.length; index += 1) {
+      const place = places[index]!;
       const key = this.#keys[place] as Uint8Array;
       let at = 0;
       while (at < key.length && bytes[start + at] === key[at]) at += 1;

@@ -74,16 +74,14 @@ export class InFlight {
   /** Makes the work the owner of its event here, or returns the one that is. */
   ownerOf(work: Work): Work | undefined {
     const events = (this.#byEvent[work.source.number] ??= ChurningTable.byText<Work>());
-    const owner = events.get(work.eventId);
-    if (owner === undefined) events.set(work.eventId, work);
-    return owner;
+    const owner = events.getOrSet(work.eventId, work);
+    return owner === work ? undefined : owner;
   }
 
   remove(work: Work): void {
     this.#byRun.delete(work.runId);
     this.decided(work);
-    const events = this.#byEvent[work.source.number];
-    if (work.route !== undefined && events?.get(work.eventId) === work) events.delete(work.eventId);
+    if (work.route !== undefined) this.#byEvent[work.source.number]?.delete(work.eventId, work);
     if (this.#byRun.size > 0 || this.#whenEmpty.length === 0) return;
     const actions = this.#whenEmpty;
     this.#whenEmpty = [];

@@ -123,7 +123,8 @@ export class BatchProcessor {
     retryBudget.earn(deliveries.length, nowMs);
     if (last !== undefined) shedding.arrived(last, brokerNowMs);
     const batch = this.#options.traces?.received(source, deliveries.length);
-    for (const delivery of deliveries) {
+    for (let index = 0; index < deliveries.length; index += 1) {
+      const delivery = deliveries[index]!;
       const lockMs = brokerClock.lockLeftMs(delivery.lockedUntilMs, brokerNowMs);
       const work = new Work(inFlight.nextRunId(), source, delivery, nowMs + lockMs);
       if (batch !== undefined) work.batch = batch;

@@ -145,7 +145,7 @@ export class ReceivingLink implements DeliveryHome {
     if (batch.length === 0) return;
     this.#batch = [];
     const nowMs = this.#options.clock.monotonicMs();
-    for (const delivery of batch) delivery.lockedAtMs = nowMs;
+    for (let index = 0; index < batch.length; index += 1) batch[index]!.lockedAtMs = nowMs;
     this.#options.arrived(batch);
   }
 

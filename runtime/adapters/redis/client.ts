@@ -5,7 +5,7 @@ import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core
 import { reveal } from "../../core/secret.ts";
 import { connect, type RedisPlace } from "./connect.ts";
 import { Login } from "./login.ts";
-import { scriptCall } from "./script-call.ts";
+import { type KeysOf, noKeys, scriptCall } from "./script-call.ts";
 import type { Script } from "./scripts.ts";
 
 export interface RedisClientOptions extends RedisPlace {
@@ -72,17 +72,18 @@ export class RedisClient {
     }
   }
 
-  /** Runs a script in one call. A server that does not know it did not run it: then it is sent once more, with its source. */
-  async run(script: Script, keys: readonly string[], args: readonly (string | Buffer)[]): Promise<unknown> {
+  /** Runs a script in one call; `more`: keys behind `keys`. A server that does not know it did not run it: then it is sent once more, with its source. */
+  async run(script: Script, keys: readonly string[], args: readonly (string | Buffer)[], more: KeysOf = noKeys): Promise<unknown> {
+    const all = (): (string | Buffer | number)[] => [keys.length + more.ends.length, ...keys, ...more.ends.map((end) => more.prefix + end), ...args];
     try {
       const redis = this.#ready();
-      const call = scriptCall(script, keys, args);
-      return await (call === undefined ? redis.callBuffer("evalsha", [script.sha, keys.length, ...keys, ...args]) : redis.sendCommand(call));
+      const call = scriptCall(script, keys, args, more);
+      return await (call === undefined ? redis.callBuffer("evalsha", [script.sha, ...all()]) : redis.sendCommand(call));
     } catch (error) {
       if (!messageOf(error).startsWith("NOSCRIPT")) throw this.#unavailable(error);
     }
     try {
-      return await this.#redis.callBuffer("eval", [script.source, keys.length, ...keys, ...args]);
+      return await this.#redis.callBuffer("eval", [script.source, ...all()]);
     } catch (error) {
       throw this.#unavailable(error);
     }

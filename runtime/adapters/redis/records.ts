@@ -244,6 +244,11 @@ interface Standing {
   readonly lifeLeftMs: unknown;
 }
 
+/** A run that is done may have kept the end of life of its lease; then its record says when it was done in place of the lease's end. */
+function writtenAgoMs(state: RunState, sinceLeaseMs: number, ofLifeMs: number): number {
+  return Math.max(0, state === "done" && sinceLeaseMs >= 0 ? Math.min(sinceLeaseMs, ofLifeMs) : ofLifeMs);
+}
+
 function unpackStanding({ letter, counts, pipelineHash, payloadHash, tail, leaseLeftMs, lifeLeftMs }: Standing, retentionMs: number): RunStanding {
   const state = runStates.get(textOf(letter, "a state"));
   if (state === undefined) throw unexpected("a known state", textOf(letter, "a state"));
@@ -261,7 +266,7 @@ function unpackStanding({ letter, counts, pipelineHash, payloadHash, tail, lease
     reason: hasReason ? textOf(tail, "a reason") : undefined,
     claim: state === "running" ? { token: textOf(tail, "a token"), leftMs: numberOf(leaseLeftMs, "a lease") } : undefined,
     isCancelling: textOf(letter, "a state") === "c",
-    writtenAgoMs: Math.max(0, retentionMs - numberOf(lifeLeftMs, "a time to live")),
+    writtenAgoMs: writtenAgoMs(state, -numberOf(leaseLeftMs, "a lease"), retentionMs - numberOf(lifeLeftMs, "a time to live")),
   };
 }
 

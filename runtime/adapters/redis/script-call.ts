@@ -30,12 +30,27 @@ class Writing {
     for (let index = 0; index < texts.length; index += 1) {
       const text = texts[index] as string;
       this.count(dollar, text.length);
-      const written = this.bytes.write(text, this.at);
-      if (written !== text.length) return false;
-      this.at += written;
+      if (!this.#text(text)) return false;
       this.#end();
     }
     return true;
+  }
+
+  /** Each behind what all of them begin with, of which no text is made. */
+  prefixed(prefix: string, texts: readonly string[]): boolean {
+    for (let index = 0; index < texts.length; index += 1) {
+      const text = texts[index] as string;
+      this.count(dollar, prefix.length + text.length);
+      if (!this.#text(prefix) || !this.#text(text)) return false;
+      this.#end();
+    }
+    return true;
+  }
+
+  #text(text: string): boolean {
+    const written = this.bytes.write(text, this.at);
+    this.at += written;
+    return written === text.length;
   }
 
   count(mark: number, count: number): void {
@@ -63,18 +78,29 @@ function sizeOf(texts: readonly (string | Buffer)[]): number {
   return size;
 }
 
-/** Undefined where an argument is bytes, no ASCII or long: then ioredis writes them. */
-export function scriptCall(script: Script, keys: readonly string[], args: readonly (string | Buffer)[]): Command | undefined {
-  const head = ["evalsha", script.sha, String(keys.length)];
-  const sizes = [sizeOf(head), sizeOf(keys), sizeOf(args)];
-  if (sizes.includes(-1)) return undefined;
-  const writing = new Writing(sizes.reduce((sum, size) => sum + size, frameBytesMax));
-  writing.count(asterisk, head.length + keys.length + args.length);
-  if (!writing.arguments(head) || !writing.arguments(keys) || !writing.arguments(args as readonly string[])) return undefined;
+/** Keys that begin alike. */
+export interface KeysOf {
+  readonly prefix: string;
+  readonly ends: readonly string[];
+}
+
+export const noKeys: KeysOf = { prefix: "", ends: [] };
+
+/** Undefined where an argument is bytes, no ASCII or long: then ioredis writes them. `more`: keys behind `keys`. */
+export function scriptCall(script: Script, keys: readonly string[], args: readonly (string | Buffer)[], more: KeysOf = noKeys): Command | undefined {
+  const { prefix, ends } = more;
+  const count = keys.length + ends.length;
+  const head = ["evalsha", script.sha, String(count)];
+  const sizes = [sizeOf(head), sizeOf(keys), sizeOf(ends), sizeOf(args)];
+  if (sizes.includes(-1) || prefix.length > textMax) return undefined;
+  const writing = new Writing(sizes.reduce((sum, size) => sum + size, frameBytesMax + ends.length * prefix.length));
+  writing.count(asterisk, head.length + count + args.length);
+  if (!writing.arguments(head) || !writing.arguments(keys) || !writing.prefixed(prefix, ends)) return undefined;
+  if (!writing.arguments(args as readonly string[])) return undefined;
   const bytes = writing.bytes.subarray(0, writing.at);
   const { Command } = ioredis();
   // By the first key ioredis finds the node of a cluster.
-  const [first] = keys;
+  const first = keys[0] ?? (ends[0] === undefined ? undefined : prefix + ends[0]);
   const call = new Command("evalsha", first === undefined ? [script.sha, "0"] : [script.sha, "1", first], { replyEncoding: null });
   return Object.assign(call, { toWritable: () => bytes });
 }

@@ -35,6 +35,7 @@ import {
   unpackWrites,
 } from "./records.ts";
 import { packClaims, packFinishes } from "./packed.ts";
+import type { KeysOf } from "./script-call.ts";
 import { type Script, scripts } from "./scripts.ts";
 
 export interface TagStoreOptions {
@@ -55,6 +56,8 @@ export interface TagStoreOptions {
 
 const probeLifeMs = 60_000;
 const reasonCharactersMax = 200;
+/** Where a retention is as long as so many leases, it may begin with the lease under which a run ends. */
+const leasesOfRetention = 1_000;
 /** Runs in one script call: about 2 ms of Redis. */
 const runsPerCallMax = 500;
 /** Bytes of steps or outboxes in one script call, unless a single one is larger. */
@@ -102,6 +105,8 @@ export class TagStore {
   /** Number of the latest call that was acknowledged. */
   #acknowledged = 0;
   #acknowledgedAtMs = Number.NEGATIVE_INFINITY;
+  /** The longest lease that was asked for. */
+  #leaseMostMs = 0;
 
   constructor(options: TagStoreOptions) {
     this.#options = options;
@@ -155,6 +160,7 @@ export class TagStore {
   }
 
   async claim(requests: readonly ClaimRequest[], leaseMs: number): Promise<readonly ClaimResult[]> {
+    if (leaseMs > this.#leaseMostMs) this.#leaseMostMs = leaseMs;
     if (this.#isDisturbed) await this.#inspectAgain();
     if (requests.length <= runsPerCallMax) return this.#claimPart(requests, leaseMs);
     const results: ClaimResult[] = [];
@@ -180,14 +186,18 @@ export class TagStore {
 
   async #finishPart(writes: readonly FinishWrite[]): Promise<WriteResult[]> {
     if (!this.#isCompact) {
-      const keys = writes.map(({ eventId }) => this.#recordPrefix + eventId);
-      const args: (string | Buffer)[] = [this.#retentionMs, this.#base];
-      const reply = await this.#runSigned(scripts.finish, keys, args.concat(writes.map(packFinish)));
+      const args: (string | Buffer)[] = [this.#retentionMs, this.#base, this.#keepsLife];
+      const reply = await this.#runSigned(scripts.finish, [], args.concat(writes.map(packFinish)), this.#recordsOf(writes));
       if (!this.#hasBecomeCompact(reply)) return unpackWrites(reply, writes.length);
     }
     const { blob, odd } = packFinishes(writes);
     const reply = await this.#runSigned(scripts.finishPacked, [`${this.#base}buckets`], [this.#retentionMs, this.#base, blob, ...odd]);
     return unpackWrites(reply, writes.length);
+  }
+
+  /** For scripts/finish.lua. */
+  get #keepsLife(): string {
+    return this.#leaseMostMs * leasesOfRetention <= this.#options.retentionMs ? "1" : "0";
   }
 
   /** Another worker has had them laid out otherwise since this one started. */
@@ -220,6 +230,7 @@ export class TagStore {
   }
 
   extend(writes: readonly EpochWrite[], leaseMs: number): Promise<readonly WriteResult[]> {
+    if (leaseMs > this.#leaseMostMs) this.#leaseMostMs = leaseMs;
     return this.#write(scripts.extend, writes, [String(Math.round(leaseMs))], noBytes, ({ epoch }, args) => args.push(String(epoch)));
   }
 
@@ -248,12 +259,15 @@ export class TagStore {
     const sentinelKey = `${this.#base}sentinel`;
     const args = [this.#sentinel, randomUUID(), String(Math.round(leaseMs)), this.#retentionMs, this.#base];
     if (!this.#isCompact) {
-      const keys = requests.map(({ eventId }) => this.#recordPrefix + eventId);
-      const reply = await this.#runSigned(scripts.claim, [sentinelKey].concat(keys), args.concat(requests.map(packClaim)));
+      const reply = await this.#runSigned(scripts.claim, [sentinelKey], args.concat(requests.map(packClaim)), this.#recordsOf(requests));
       if (!this.#hasBecomeCompact(reply)) return reply;
     }
     const { blob, names, odd } = packClaims(requests);
     return this.#runSigned(scripts.claimPacked, [sentinelKey], [...args, blob, String(names.length), ...names, ...odd]);
+  }
+
+  #recordsOf(runs: readonly { readonly eventId: string }[]): KeysOf {
+    return { prefix: this.#recordPrefix, ends: runs.map(({ eventId }) => eventId) };
   }
 
   #meetSentinel(answer: string): void {
@@ -290,11 +304,11 @@ export class TagStore {
   }
 
   /** A write. What is acknowledged must be found on whichever server answers later. */
-  async #runSigned(script: Script, keys: readonly string[], args: (string | Buffer)[]): Promise<unknown> {
+  async #runSigned(script: Script, keys: readonly string[], args: (string | Buffer)[], more?: KeysOf): Promise<unknown> {
     this.#signed += 1;
     const number = this.#signed;
     args.push(this.#writer, String(number), String(this.#acknowledged));
-    const reply = await this.#client().run(script, keys, args);
+    const reply = await this.#client().run(script, keys, args, more);
     this.#wasAcknowledged(number);
     return reply;
   }

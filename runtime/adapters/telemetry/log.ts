@@ -212,7 +212,7 @@ export function writeSkillLog(logger: Logger, lines: readonly SkillLine[]): void
 export function teeTelemetry(all: readonly Telemetry[]): Telemetry {
   return {
     settled(outcome, skill, latencyMs, run) {
-      for (const telemetry of all) telemetry.settled(outcome, skill, latencyMs, run);
+      for (let index = 0; index < all.length; index += 1) all[index]!.settled(outcome, skill, latencyMs, run);
     },
     emit(event, about) {
       for (const telemetry of all) telemetry.emit(event, about);

@@ -27,7 +27,7 @@ export class ProbeTelemetry implements Telemetry {
   }
 
   settled(outcome: FinalOutcome, skill: string, latencyMs: number, run: SettledRun): void {
-    if (skill === probeSkill || this.#passedBy.has(run.eventId)) this.#settled(outcome, latencyMs, run);
+    if (skill === probeSkill || (this.#passedBy.size > 0 && this.#passedBy.has(run.eventId))) this.#settled(outcome, latencyMs, run);
     else this.#options.others.settled(outcome, skill, latencyMs, run);
   }
 

@@ -121,7 +121,8 @@ export class ThreadsExecutor implements Executor {
   post(orders: readonly RunOrder[]): void {
     const nowMs = monotonicMs();
     const lanes = new Set<Lane>();
-    for (const order of orders) {
+    for (let index = 0; index < orders.length; index += 1) {
+      const order = orders[index]!;
       const lane = this.#isDown === undefined ? this.#laneOf(order) : undefined;
       if (lane === undefined) {
         const unknown = { kind: "not-started", why: `no thread runs a skill '${order.skill}'` } as const;

@@ -119,7 +119,8 @@ export class Lane implements RunPlace {
 
   #post(thread: PoolThread, turn: SkillQueue, entries: RunEntry[]): void {
     const nowMs = this.#options.nowMs();
-    for (const entry of entries) {
+    for (let index = 0; index < entries.length; index += 1) {
+      const entry = entries[index]!;
       entry.thread = thread;
       entry.sequence = thread.posted;
       entry.postedAtMs = nowMs;

@@ -94,7 +94,8 @@ export function packOrders(skill: string, orders: readonly TicketedOrder[]): Uin
   let length = headBytes + Buffer.byteLength(skill);
   let eventType = "";
   let version = "";
-  for (const { order, body } of orders) {
+  for (let index = 0; index < orders.length; index += 1) {
+    const { order, body } = orders[index]!;
     const { route } = order;
     const rest = packRest(order);
     rests.push(rest);

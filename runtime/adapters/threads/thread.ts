@@ -243,17 +243,20 @@ export async function open(): Promise<AcceptTask> {
 async function beginAll(host: SkillHost, reporter: Reporter, orders: readonly ThreadOrder[], progress: Int32Array): Promise<Uint8Array> {
   let workMs = 0;
   let sinceMs = monotonicMs();
-  for (const order of orders) {
+  for (let index = 0; index < orders.length; index += 1) {
+    const order = orders[index]!;
     Atomics.store(progress, progressPlaces.isBeginning, 1);
     Atomics.add(progress, progressPlaces.begun, 1);
-    host.start(order);
+    host.startNext(order);
     Atomics.store(progress, progressPlaces.isBeginning, 0);
     const nowMs = monotonicMs();
     if (!reporter.isOverdue(nowMs)) continue;
     workMs += nowMs - sinceMs;
+    host.leave();
     await reporter.breathe(nowMs);
     sinceMs = monotonicMs();
   }
+  host.leave();
   workMs += monotonicMs() - sinceMs;
   // Runs that have just ended get in: the task's answer takes theirs along, and they cost no message of their own.
   await Promise.resolve();

@@ -17,7 +17,7 @@ export interface RunIds {
   readonly traceparent: string | undefined;
 }
 
-export const runContext: AsyncLocalStorage<RunIds> = new AsyncLocalStorage();
+export const runContext: AsyncLocalStorage<RunIds | undefined> = new AsyncLocalStorage();
 
 /** Names a run for people. */
 export function describeRun({ skill, eventId }: Pick<RunIds, "skill" | "eventId">): string {

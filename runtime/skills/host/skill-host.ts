@@ -182,6 +182,12 @@ export class SkillHost implements RunHost<Run> {
 
   /** Begins a run; its answer comes through the sink, now or later. Never throws. */
   start(order: ThreadOrder): void {
+    this.startNext(order);
+    this.leave();
+  }
+
+  /** As `start`, for one run after the other: what follows is taken for the run's own until the next, or `leave`. */
+  startNext(order: ThreadOrder): void {
     const startedAtMs = this.nowMs();
     const early = this.#takeEarly(order.runId);
     const prepared = this.#options.skills.get(order.skill);
@@ -204,8 +210,15 @@ export class SkillHost implements RunHost<Run> {
     const run = new Run(this, prepared, order, decoded.value, startedAtMs);
     run.leaseUntilMs = leaseUntilMs;
     this.#runs.set(order.runId, run);
-    runContext.run(run.ids, this.#check, run, prepared);
+    // Each that begins takes the place of the one before: to go back in between would make another frame of context a run.
+    runContext.enterWith(run.ids);
+    this.#check(run, prepared);
     this.#options.sink.worked(order.skill);
+  }
+
+  /** What follows belongs to no run. */
+  leave(): void {
+    if (runContext.getStore() !== undefined) runContext.enterWith(undefined);
   }
 
   /** The main thread's word on a step that was to be stored. */
@@ -337,7 +350,7 @@ export class SkillHost implements RunHost<Run> {
     this.#options.sink.result(order.runId, answer, noCalls, 0, 0);
   }
 
-  readonly #check = (run: Run, prepared: PreparedSkill): void => {
+  #check(run: Run, prepared: PreparedSkill): void {
     let checked: ReturnType<PreparedSkill["checkPayload"]>;
     try {
       const received = this.contracts?.receive(run.event, prepared.skill);
@@ -360,7 +373,7 @@ export class SkillHost implements RunHost<Run> {
       (result) => this.#begin(run, prepared, result),
       (error: unknown) => run.fail(error),
     );
-  };
+  }
 
   /** Hands the run to its skill. One that answers at once costs no promise and no timer. */
   #begin(run: Run, prepared: PreparedSkill, checked: Decoded<unknown>): void {

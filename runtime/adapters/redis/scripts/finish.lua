@@ -2,7 +2,8 @@
 -- KEYS[i]    record of the i-th run
 -- ARGV[1]    retention, milliseconds
 -- ARGV[2]    base of the keys
--- ARGV[2+i]  the epoch in decimal; with an outbox ':' and the outbox follow; with steps ';', the number of fields that they are (names,
+-- ARGV[3]    1: leases are short beside the retention, so that a run whose lease lasts keeps the end of life that its lease gave it
+-- ARGV[3+i]  the epoch in decimal; with an outbox ':' and the outbox follow; with steps ';', the number of fields that they are (names,
 --            and steps as packed by the client), ';', each field behind its length (4), and the outbox
 -- and at last three arguments to sign with (see record.lua)
 -- Returns `compact` where the layout is that (see places.lua), and does nothing; else one character a run: w (written, also when it was written before) or s (stale)
@@ -60,14 +61,37 @@ end
 -- What most runs are finished with, and what their records begin with: under the first claim, without steps, never given up.
 local plainWrite, plainHead = '1', 'r' .. struct.pack('>I4I2I2I2I2I4', 1, 0, 0, 0, 0, 0)
 local plainBytes = #plainHead
+local doneHead = 'd' .. sub(plainHead, 2)
+-- Redis has it since version 6.
+local keepsLife = ARGV[3] == '1'
 
+-- A run like most; its record is not decoded. A new end of life costs as much as the rest of the write.
+local function finishPlain(key, value)
+  local pipelineEnd = pipelineEndOf(value)
+  if keepsLife and sub(value, plainBytes + 1, headerBytes) > at then
+    -- The lease is over with the run: in its place stands when that was.
+    local reply = redis.pcall('SET', key, doneHead .. at .. sub(value, headerBytes + 1, pipelineEnd), 'KEEPTTL')
+    if not reply.err then return end
+    keepsLife = false
+  end
+  call('SET', key, 'd' .. sub(value, 2, pipelineEnd), 'PX', retentionMs)
+end
+
+local function areAllPlain()
+  for index = 1, #KEYS do
+    if ARGV[index + 3] ~= plainWrite then return false end
+  end
+  return true
+end
+
+-- Where the same run could be written twice, in two ways, each is read when its turn comes.
+local values = areAllPlain() and #KEYS > 0 and call('MGET', unpack(KEYS))
 local codes = {}
 for index = 1, #KEYS do
-  local key, write = KEYS[index], ARGV[index + 2]
-  -- The record is not decoded.
-  local value = call('GET', key)
+  local key, write = KEYS[index], ARGV[index + 3]
+  local value = values and values[index] or call('GET', key)
   if write == plainWrite and value and sub(value, 1, plainBytes) == plainHead then
-    call('SET', key, 'd' .. sub(value, 2, pipelineEndOf(value)), 'PX', retentionMs)
+    finishPlain(key, value)
     codes[index] = 'w'
   else
     codes[index] = finish(key, value, write)
