@@ -23,7 +23,7 @@ export function workerConfig({ connectionString, queue, folder, plugin, threads,
     store: storeOf(process.env["REDIS_URL"], folder, prefix),
     plugins: [place],
     pluginRoots: [dirname(place)],
-    retentionMs: 600_000,
+    retentionMs: 604_800_000,
     threads,
     logLevel: "error",
   };

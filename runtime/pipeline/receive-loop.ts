@@ -79,7 +79,7 @@ export class ReceiveLoop implements Receiving {
 
   /** When a message last came, monotonic; 0 before the first. */
   get lastReceivedMs(): number {
-    return this.#lastArrivedMs;
+    return this.#lastArrivedMs + 0;
   }
 
   /** Messages that may still come. */

@@ -187,7 +187,7 @@ export class IntakeWindow {
 
   /** Mean time that runs take by themselves; 0 while it is unknown. */
   get serviceMs(): number {
-    return this.#serviceMs;
+    return this.#serviceMs + 0;
   }
 
   /** Nothing of it has ended for longer than its runs take: it does not move, and others should not wait for it. */

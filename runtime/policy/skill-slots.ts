@@ -103,7 +103,7 @@ export class SkillSlots<Run> {
 
   /** How long a run takes by itself, without what it waits for the store; 0 while it is unknown. */
   get ownMs(): number {
-    return this.#ownMs;
+    return this.#ownMs + 0;
   }
 
   /** A run has taken `serviceMs`, of which it waited `recordingMs`, as its thread has it, until its steps were recorded. */
@@ -134,12 +134,12 @@ export class SkillSlots<Run> {
 
   /** How long a run is in its thread; 0 while it is unknown. */
   get serviceMs(): number {
-    return this.#serviceMs;
+    return this.#serviceMs + 0;
   }
 
   /** The part of its threads' time in which its runs hold their event loops; 0 while it is unknown. */
   get loopUse(): number {
-    return this.#loopUse;
+    return this.#loopUse + 0;
   }
 
   /** Runs of it that have ended since `heldLoops`. */
