@@ -156,6 +156,31 @@ describe("redis run store", () => {
     assert.deepEqual(renewed, Object.keys(writes));
   });
 
+  test("a finish keeps the end of life of a lease that is short beside the retention, gives a new one otherwise, and tells when it was", async (t) => {
+    const prefix = `holdfast-test-${randomUUID()}`;
+    const redis = redisFor(t, prefix);
+    const marginMs = 1_000;
+    for (const [eventId, ofLeaseMs, keeps] of [
+      ["short", 3_600, true],
+      ["long", 3_601, false],
+    ] as const) {
+      const store = storeFor(t, sharedUrl, prefix, { consumer: eventId });
+      await store.start();
+      await store.claim([claimOf(eventId)], ofLeaseMs);
+      const [key = ""] = (await keysOf(redis, prefix)).filter((known) => known.endsWith(`r:${eventId}`));
+      // As if it had been claimed earlier.
+      await redis.pexpire(key, retentionMs / 2);
+      assert.deepEqual(await store.finish([{ eventId, epoch: 1, outbox }]), ["written"]);
+      const lifeMs = await redis.pttl(key);
+      assert.ok(keeps ? lifeMs <= retentionMs / 2 : lifeMs > retentionMs - marginMs, `${eventId}: ${lifeMs}`);
+      const view = await store.read(eventId);
+      assert.equal(view?.state, "done");
+      assert.ok(view.writtenAgoMs < marginMs, `${eventId}: ${view.writtenAgoMs}`);
+      assert.deepEqual(await store.finish([{ eventId, epoch: 1, outbox }]), ["written"]);
+      assert.deepEqual(await store.claim([claimOf(eventId)], ofLeaseMs), [{ kind: "done", outbox: Buffer.alloc(0) }]);
+    }
+  });
+
   test("refuses options it cannot use", () => {
     const options = { consumer: "orders", retentionMs };
     assert.throws(() => createRedisRunStore({ ...options, url: "http://localhost" }), ConfigurationError);

@@ -22,6 +22,17 @@ test("a script is called in the bytes that ioredis has for it", () => {
   );
 });
 
+test("keys that begin alike are written as they are in whole", () => {
+  fc.assert(
+    fc.property(fc.array(ascii), ascii, fc.array(ascii), fc.array(ascii), (keys, prefix, ends, args) => {
+      const whole = scriptCall(script, [...keys, ...ends.map((end) => prefix + end)], args);
+      const call = scriptCall(script, keys, args, { prefix, ends });
+      assert.equal(asWritten(call?.toWritable({})), asWritten(whole?.toWritable({})));
+      assert.deepEqual(call?.getKeys(), whole?.getKeys());
+    }),
+  );
+});
+
 test("what is no short ASCII text is left to ioredis", () => {
   assert.equal(scriptCall(script, ["key"], ["käse"]), undefined);
   assert.equal(scriptCall(script, ["schlüssel"], []), undefined);

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import { ChurningTable } from "#runtime/core/churning.ts";
 
-const step = fc.constantFrom("set", "set", "delete", "get");
+const step = fc.constantFrom("set", "set", "getOrSet", "delete", "delete this", "get");
 
 function compare<Key extends number | string>(makeTable: () => ChurningTable<Key, number>, key: fc.Arbitrary<Key>): void {
   fc.assert(
@@ -16,6 +16,12 @@ function compare<Key extends number | string>(makeTable: () => ChurningTable<Key
         if (what === "set") {
           table.set(of, last);
           map.set(of, last);
+        } else if (what === "getOrSet") {
+          if (!map.has(of)) map.set(of, last);
+          assert.equal(table.getOrSet(of, last), map.get(of));
+        } else if (what === "delete this") {
+          assert.equal(table.delete(of, last), false);
+          assert.equal(table.delete(of, map.get(of) ?? last), map.delete(of));
         } else if (what === "delete") assert.equal(table.delete(of), map.delete(of));
         assert.equal(table.get(of), map.get(of));
         assert.equal(table.size, map.size);
