@@ -67,7 +67,7 @@ export class Work {
   /** When the lock surely ends, monotonic; renewing moves it. */
   lockUntilMs: number;
   /** When the lease surely ends, monotonic; of meaning once it is claimed. */
-  leaseUntilMs = noFraction;
+  leaseUntilMs: number = noFraction;
   stage: Stage = "routing";
   /** Of its session, where it is one of a session's messages: it has no copy, and whatever it waits for it waits here. */
   turn: Turn<Work> | undefined = undefined;
@@ -122,13 +122,13 @@ export class Work {
   /** It is one of the runs of its skill that are under way. */
   hasSlot = false;
   /** When its skill was known, it was claimed, and its execution ended, monotonic; of meaning once it counts for one. */
-  cameMs = noFraction;
-  claimedMs = noFraction;
-  ranMs = noFraction;
+  cameMs: number = noFraction;
+  claimedMs: number = noFraction;
+  ranMs: number = noFraction;
   /** When it began to wait in a lane, monotonic. */
-  waitingSinceMs = noFraction;
+  waitingSinceMs: number = noFraction;
   /** In lanes, under this claim. */
-  waitedMs = noFraction;
+  waitedMs: number = noFraction;
   /** What it waited for last, under this claim; empty for nothing. */
   waitedFor = "";
   /** How often its lease was extended under this claim. */

@@ -32,7 +32,7 @@ export class RunEntry implements TicketedOrder {
   /** To the executor, then to its thread. */
   postedAtMs: number;
   /** When it was first seen to have begun; 0 before. */
-  begunSeenAtMs = noFraction;
+  begunSeenAtMs: number = noFraction;
   /** What it has to do with its thread's being ended; undefined while that is not ended for what runs there. */
   blame: Blame | undefined;
   /** How often a thread was lost that had not begun it. */
