@@ -20,6 +20,7 @@ interface Row {
   readonly turns: Turn[];
 }
 
+const ours = "holdfast";
 const measured: readonly (readonly [ContenderKey, ShapeName])[] = [
   ["holdfast", "no-op"],
   ["holdfast", "steps"],
@@ -46,18 +47,33 @@ export async function run(options: DistanceOptions): Promise<number> {
   const { quick = false, rounds = quick ? 1 : 3 } = options;
   const report = new Report("distance", options);
   const delays = quick ? quickDelays : [...roughShares.keys()];
-  const rows = measured.flatMap(([key, shape]) => delays.map((delayMs): Row => ({ key, shape, delayMs, turns: [] })));
+  const rows = await measure(measured, { delays, rounds, seconds: quick ? 1.2 : 4 });
+  tell(report, rows);
+  tellChart(report, rows, delays);
+  return report.end();
+}
+
+/** The worker alone, as a part of another bench's report. */
+export async function ownDistance(report: Report): Promise<void> {
+  const own = measured.filter(([key]) => key === ours);
+  tell(report, await measure(own, { delays: [...roughShares.keys()], rounds: 2, seconds: 4 }));
+}
+
+async function measure(
+  contenders: typeof measured,
+  { delays, rounds, seconds }: { readonly delays: readonly number[]; readonly rounds: number; readonly seconds: number },
+): Promise<readonly Row[]> {
+  const rows = contenders.flatMap(([key, shape]) => delays.map((delayMs): Row => ({ key, shape, delayMs, turns: [] })));
   await inArena({}, async (arena) => {
     for (let round = 1; round <= rounds; round += 1) {
       for (const row of rows) {
         showProgress(`round ${round} of ${rounds}: ${contenderOf(row.key).name}, ${row.shape}, ${row.delayMs} ms`);
-        row.turns.push(await turn(arena, row, quick ? 1.2 : 4));
+        row.turns.push(await turn(arena, row, seconds));
       }
     }
   });
   showProgress("");
-  tell(report, rows, delays);
-  return report.end();
+  return rows;
 }
 
 async function turn(arena: Arena, { key, shape: name, delayMs }: Row, seconds: number): Promise<Turn> {
@@ -66,7 +82,7 @@ async function turn(arena: Arena, { key, shape: name, delayMs }: Row, seconds: n
   try {
     const connectionString = await away.put(arena.broker.connectionString, delayMs);
     const redisUrl = await away.put(arena.redis.url, delayMs);
-    const share = key === "holdfast" ? ownShare : (roughShares.get(delayMs) ?? 1);
+    const share = key === ours ? ownShare : (roughShares.get(delayMs) ?? 1);
     const events = Math.max(600, Math.round(eventsFor(key, shape, seconds) * share));
     return await arena.drain(contenderOf(key), { messages: messagesOf(shape, events), ground: { connectionString, redisUrl } });
   } finally {
@@ -74,8 +90,11 @@ async function turn(arena: Arena, { key, shape: name, delayMs }: Row, seconds: n
   }
 }
 
-function tell(report: Report, rows: readonly Row[], delays: readonly number[]): void {
-  const speed = ({ turns }: Row): Figure => figure(turns, ({ perSecond }) => perSecond, 0);
+function speed({ turns }: Row): Figure {
+  return figure(turns, ({ perSecond }) => perSecond, 0);
+}
+
+function tell(report: Report, rows: readonly Row[]): void {
   const near = ({ key, shape }: Row): Row => rows.find((row) => row.key === key && row.shape === shape && row.delayMs === 0)!;
   report.table({
     name: "distance",
@@ -89,6 +108,25 @@ function tell(report: Report, rows: readonly Row[], delays: readonly number[]): 
       part: ratio(speed(row), speed(near(row)), 2),
     })),
   });
+  const own = rows.filter(({ key }) => key === ours);
+  for (const [delayMs, atLeast] of wanted) {
+    for (const row of own.filter((one) => one.delayMs === delayMs))
+      report.targets({
+        what: `Holdfast, ${row.shape} at ${delayMs} ms / near`,
+        found: ratio(speed(row), speed(near(row)), 2),
+        unit: "",
+        bound: { atLeast },
+      });
+  }
+  report.guards(
+    ...guardsOf(
+      "Holdfast",
+      own.flatMap(({ turns }) => turns.map(({ verdict }) => verdict)),
+    ),
+  );
+}
+
+function tellChart(report: Report, rows: readonly Row[], delays: readonly number[]): void {
   report.chart({
     kind: "lines",
     title: "Throughput by distance",
@@ -102,20 +140,4 @@ function tell(report: Report, rows: readonly Row[], delays: readonly number[]): 
       ),
     })),
   });
-  const ours = rows.filter(({ key }) => key === "holdfast");
-  for (const [delayMs, atLeast] of wanted) {
-    for (const row of ours.filter((one) => one.delayMs === delayMs))
-      report.targets({
-        what: `Holdfast, ${row.shape} at ${delayMs} ms / near`,
-        found: ratio(speed(row), speed(near(row)), 2),
-        unit: "",
-        bound: { atLeast },
-      });
-  }
-  report.guards(
-    ...guardsOf(
-      "Holdfast",
-      ours.flatMap(({ turns }) => turns.map(({ verdict }) => verdict)),
-    ),
-  );
 }

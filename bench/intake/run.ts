@@ -4,6 +4,8 @@ import { eventMessage } from "../support/event-message.ts";
 import { showProgress } from "../support/progress.ts";
 import { Report, type ReportOptions } from "../support/report.ts";
 import { type Mark, onStage, rate } from "../support/stage.ts";
+import { bodiesWithin, shapes } from "../drills/memory/bodies.ts";
+import { ownDistance } from "../distance/run.ts";
 import { changes } from "./changes.ts";
 
 export interface IntakeOptions extends ReportOptions {
@@ -12,7 +14,7 @@ export interface IntakeOptions extends ReportOptions {
 
 type Scenario = (report: Report) => Promise<void>;
 
-const scenarios: Readonly<Record<string, Scenario>> = { "scale-out": scaleOut, waiting, mixed, changes };
+const scenarios: Readonly<Record<string, Scenario>> = { "scale-out": scaleOut, waiting, mixed, bodies, distance: ownDistance, changes };
 
 export async function run(options: IntakeOptions): Promise<number> {
   const report = new Report("intake", options);
@@ -111,4 +113,22 @@ async function mixed(report: Report): Promise<void> {
     rows: [{ alone: figure([alone], Number, 0), together: figure([together], Number, 0), held }],
   });
   report.targets({ what: "mixed: rate beside slow work / alone", found: figure([together / alone], Number, 2), unit: "", bound: { atLeast: 0.9 } });
+}
+
+/** Bodies of 200 KB for a worker that has 512 MB. */
+async function bodies(report: Report): Promise<void> {
+  const messages = 3_000;
+  const limitMb = 512;
+  const result = await bodiesWithin(limitMb, shapes[0]!, messages);
+  report.table({
+    name: "bodies",
+    title: `${messages} messages of ${shapes[0]!.name} for a worker in ${limitMb} MB (${result.isBounded ? "a memory cgroup" : "by configuration, nothing enforced it"})`,
+    columns: { completed: "completed", again: "deliveries that were not the first", seconds: "took, s", peakMb: "resident at most, MB" },
+    rows: [{ completed: result.completed, again: result.again, seconds: figure([result.seconds], Number, 1), peakMb: result.peakMb }],
+  });
+  report.guards(
+    { what: "bodies: messages that did not complete", wrong: messages - result.completed },
+    { what: "bodies: deliveries that were not the first", wrong: result.again },
+    { what: "bodies: workers that ended", wrong: result.broken.some((text) => text.startsWith("the worker ended")) ? 1 : 0 },
+  );
 }

@@ -1,1 +1,1 @@
-export const scenarioNames: readonly string[] = ["scale-out", "waiting", "mixed", "changes"];
+export const scenarioNames: readonly string[] = ["scale-out", "waiting", "mixed", "bodies", "distance", "changes"];
