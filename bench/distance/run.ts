@@ -56,7 +56,7 @@ export async function run(options: DistanceOptions): Promise<number> {
 /** The worker alone, as a part of another bench's report. */
 export async function ownDistance(report: Report): Promise<void> {
   const own = measured.filter(([key]) => key === ours);
-  tell(report, await measure(own, { delays: [...roughShares.keys()], rounds: 2, seconds: 4 }));
+  tell(report, await measure(own, { delays: [...roughShares.keys()], rounds: 3, seconds: 4 }));
 }
 
 async function measure(

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { figure } from "../support/figures.ts";
+import { figure, ratio } from "../support/figures.ts";
 import { eventMessage } from "../support/event-message.ts";
 import { showProgress } from "../support/progress.ts";
 import { Report, type ReportOptions } from "../support/report.ts";
@@ -89,30 +89,43 @@ async function waiting(report: Report): Promise<void> {
   });
 }
 
+/** One may meet a moment in which the machine does something else. */
+const mixedRounds = 3;
+
 /** Quick and slow work on one queue: the quick is not to be held up. */
 async function mixed(report: Report): Promise<void> {
   const quick = 60_000;
   const slow = 6_000;
-  const alone = await onStage(async (stage) => {
-    await stage.fill(quick, () => eventMessage("quick"));
-    await stage.startWorker();
-    const from = await stage.reach(quick / 4);
-    return rate(from, await stage.reach((quick * 3) / 4));
-  });
-  const { together, held } = await onStage(async (stage) => {
-    await stage.fill(quick + slow, (index) => eventMessage(index % 11 === 0 ? "long" : "quick"));
-    await stage.startWorker();
-    const from = await stage.reach(quick / 4);
-    const to = await stage.reach((quick * 3) / 4);
-    return { together: rate(from, to), held: await stage.held() };
-  });
+  const alone: number[] = [];
+  const together: number[] = [];
+  const held: number[] = [];
+  for (let round = 0; round < mixedRounds; round += 1) {
+    await onStage(async (stage) => {
+      await stage.fill(quick, () => eventMessage("quick"));
+      await stage.startWorker();
+      const from = await stage.reach(quick / 4);
+      alone.push(rate(from, await stage.reach((quick * 3) / 4)));
+    });
+    await onStage(async (stage) => {
+      await stage.fill(quick + slow, (index) => eventMessage(index % 11 === 0 ? "long" : "quick"));
+      await stage.startWorker();
+      const from = await stage.reach(quick / 4);
+      together.push(rate(from, await stage.reach((quick * 3) / 4)));
+      held.push(await stage.held());
+    });
+  }
   report.table({
     name: "mixed",
     title: `${quick} messages of 1 ms and, between them, ${slow} of 2 s`,
     columns: { alone: "the quick alone, messages/s", together: "all, beside the slow ones", held: "held" },
-    rows: [{ alone: figure([alone], Number, 0), together: figure([together], Number, 0), held }],
+    rows: [{ alone: figure(alone, Number, 0), together: figure(together, Number, 0), held: figure(held, Number, 0) }],
   });
-  report.targets({ what: "mixed: rate beside slow work / alone", found: figure([together / alone], Number, 2), unit: "", bound: { atLeast: 0.9 } });
+  report.targets({
+    what: "mixed: rate beside slow work / alone",
+    found: ratio(figure(together, Number, 0), figure(alone, Number, 0), 2),
+    unit: "",
+    bound: { atLeast: 0.9 },
+  });
 }
 
 /** Bodies of 200 KB for a worker that has 512 MB. */

@@ -156,6 +156,27 @@ describe("redis run store", () => {
     assert.deepEqual(renewed, Object.keys(writes));
   });
 
+  test("how long ago a run was done is told alike while its lease would last and after it, however its record was written", async (t) => {
+    const store = storeFor(t, sharedUrl, `holdfast-test-${randomUUID()}`);
+    await store.start();
+    const leaseMs = 400;
+    const writes = [
+      { eventId: "plain", epoch: 1, outbox: Buffer.alloc(0) },
+      { eventId: "with an outbox", epoch: 1, outbox: Buffer.from("emitted") },
+    ];
+    await store.claim(
+      writes.map(({ eventId }) => claimOf(eventId)),
+      leaseMs,
+    );
+    const claimedMs = performance.now();
+    await store.finish(writes);
+    await eventually("the leases to have ended", () => performance.now() > claimedMs + leaseMs + 50);
+    for (const { eventId } of writes) {
+      const agoMs = (await store.read(eventId))?.writtenAgoMs ?? 0;
+      assert.ok(agoMs >= leaseMs, `${eventId}: ${agoMs}`);
+    }
+  });
+
   test("a finish keeps the end of life of a lease that is short beside the retention, gives a new one otherwise, and tells when it was", async (t) => {
     const prefix = `holdfast-test-${randomUUID()}`;
     const redis = redisFor(t, prefix);

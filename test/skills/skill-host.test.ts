@@ -5,6 +5,7 @@ import { PermanentError, type SkillContext, TransientError, defineSkill } from "
 import { envelope, json, msgpack } from "../support/event-messages.ts";
 import { eventually } from "../support/eventually.ts";
 import { oddNames, oddWords } from "../support/odd-names.ts";
+import type { ThreadOrder } from "../../runtime/skills/host/run-order.ts";
 import { type HostBundle, makeHost } from "./host.ts";
 
 const handles = [{ eventType: envelope.eventType }];
@@ -595,4 +596,30 @@ test("steps and emitted events may have names that every object knows", async (t
   assert.equal(ran.at(-1), "chained 1");
   const unknown = await bundle.run({ skill: "toString" });
   assert.equal(unknown.answer.kind === "failed" && unknown.answer.failure.code, "SKILL_UNKNOWN");
+});
+
+test("what is done for an event before its skill runs is not taken for the run that began before it", async (t) => {
+  const ended = Promise.withResolvers<void>();
+  const { host, begin } = await hostOf(t, () => ended.promise);
+  const orders: ThreadOrder[] = [];
+  t.mock.method(host, "start", (order: ThreadOrder) => orders.push(order));
+  const runs = [begin(), begin()];
+  const [first, second] = orders;
+  assert.ok(first !== undefined && second !== undefined);
+  let atWork: unknown;
+  host.startNext(first);
+  assert.equal(host.atWork().runId, first.runId);
+  host.startNext(
+    new Proxy(second, {
+      get(order, key) {
+        if (key === "body") atWork ??= host.atWork().runId ?? "none";
+        return Reflect.get(order, key) as unknown;
+      },
+    }),
+  );
+  assert.deepEqual([atWork, host.atWork().runId], ["none", second.runId]);
+  host.leave();
+  assert.equal(host.atWork().runId, undefined);
+  ended.resolve();
+  await Promise.all(runs.map(({ answered }) => answered));
 });

@@ -244,7 +244,7 @@ interface Standing {
   readonly lifeLeftMs: unknown;
 }
 
-/** A run that is done may have kept the end of life of its lease; then its record says when it was done in place of the lease's end. */
+/** A run that is done may have kept the end of life of its lease; its record says when it was done in place of the lease's end, unless an older worker wrote it. */
 function writtenAgoMs(state: RunState, sinceLeaseMs: number, ofLifeMs: number): number {
   return Math.max(0, state === "done" && sinceLeaseMs >= 0 ? Math.min(sinceLeaseMs, ofLifeMs) : ofLifeMs);
 }

@@ -106,6 +106,8 @@ export class SkillHost implements RunHost<Run> {
   readonly flags: Flags;
   readonly #options: SkillHostOptions;
   readonly #runs = ChurningTable.byNumber<Run>();
+  /** No run's code is at work, though the context is still the last one's. */
+  #isBetween = false;
   readonly #early = new Map<number, Early>();
   readonly #writes = new Map<number, (result: StepAcknowledgement["result"]) => void>();
   readonly #asks = new Map<number, (afterMs: number) => void>();
@@ -167,7 +169,7 @@ export class SkillHost implements RunHost<Run> {
    * is called off: code that never lets the loop turn can see nothing but its signal.
    */
   atWork(): AtWork {
-    const ids = runContext.getStore();
+    const ids = this.#isBetween ? undefined : runContext.getStore();
     const here = new Error("at work");
     const run = ids === undefined ? undefined : this.#runs.get(ids.runId);
     if (run !== undefined && this.nowMs() >= run.deadlineMs) run.callOff();
@@ -188,6 +190,8 @@ export class SkillHost implements RunHost<Run> {
 
   /** As `start`, for one run after the other: what follows is taken for the run's own until the next, or `leave`. */
   startNext(order: ThreadOrder): void {
+    // What is done for it before its own code is not the last one's.
+    this.#isBetween = true;
     const startedAtMs = this.nowMs();
     const early = this.#takeEarly(order.runId);
     const prepared = this.#options.skills.get(order.skill);
@@ -212,12 +216,14 @@ export class SkillHost implements RunHost<Run> {
     this.#runs.set(order.runId, run);
     // Each that begins takes the place of the one before: to go back in between would make another frame of context a run.
     runContext.enterWith(run.ids);
+    this.#isBetween = false;
     this.#check(run, prepared);
     this.#options.sink.worked(order.skill);
   }
 
   /** What follows belongs to no run. */
   leave(): void {
+    this.#isBetween = false;
     if (runContext.getStore() !== undefined) runContext.enterWith(undefined);
   }
 

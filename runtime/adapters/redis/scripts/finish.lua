@@ -10,7 +10,10 @@
 
 local retentionMs, base = ARGV[1], ARGV[2]
 local call, byte, find, sub = redis.call, string.byte, string.find, string.sub
-local at = struct.pack('>d', nowMs())
+local now = nowMs()
+local at = struct.pack('>d', now)
+-- The lease is over with the run: in its place stands when that was.
+local leaseAt = headerBytes - 7
 
 if redis.call('EXISTS', base .. 'buckets') == 1 then return 'compact' end
 
@@ -51,7 +54,7 @@ local function finish(key, value, write)
   elseif mark then
     outbox = sub(write, mark + 1)
   end
-  call('SET', key, 'd' .. sub(value, 2, pipelineEndOf(value)) .. outbox, 'PX', retentionMs)
+  call('SET', key, 'd' .. sub(value, 2, leaseAt - 1) .. at .. sub(value, headerBytes + 1, pipelineEndOf(value)) .. outbox, 'PX', retentionMs)
   local restarts, restart, generations, generation, one, two, three, four = byte(value, 10, 17)
   if one + two + three + four > 0 then call('PEXPIRE', stepsKey(base, key), retentionMs) end
   if restarts + restart + generations + generation > 0 then call('PEXPIRE', historyKey(base, key), retentionMs) end
@@ -67,14 +70,14 @@ local keepsLife = ARGV[3] == '1'
 
 -- A run like most; its record is not decoded. A new end of life costs as much as the rest of the write.
 local function finishPlain(key, value)
-  local pipelineEnd = pipelineEndOf(value)
-  if keepsLife and sub(value, plainBytes + 1, headerBytes) > at then
-    -- The lease is over with the run: in its place stands when that was.
-    local reply = redis.pcall('SET', key, doneHead .. at .. sub(value, headerBytes + 1, pipelineEnd), 'KEEPTTL')
+  local done = doneHead .. at .. sub(value, headerBytes + 1, pipelineEndOf(value))
+  -- As a number: Lua compares texts by the server's locale.
+  if keepsLife and struct.unpack('>d', value, leaseAt) > now then
+    local reply = redis.pcall('SET', key, done, 'KEEPTTL')
     if not reply.err then return end
     keepsLife = false
   end
-  call('SET', key, 'd' .. sub(value, 2, pipelineEnd), 'PX', retentionMs)
+  call('SET', key, done, 'PX', retentionMs)
 end
 
 local function areAllPlain()

@@ -13,7 +13,7 @@
 -- kept. There is one once a run has died.
 --
 -- Every write gives the record, and the hash and the list where there are any, its full time to live again (but for finish.lua, under a lease that
--- is short beside it: then the record keeps its end, and says when it was done in place of the lease's end). Their keys are made
+-- is short beside it: then the record keeps its end). A finish says when it was done in place of the lease's end. Their keys are made
 -- from the record's key and shares its hash tag, so they lie in the same slot.
 
 local headerBytes = 25
