@@ -600,10 +600,11 @@ test("steps and emitted events may have names that every object knows", async (t
 
 test("what is done for an event before its skill runs is not taken for the run that began before it", async (t) => {
   const ended = Promise.withResolvers<void>();
-  const { host, begin } = await hostOf(t, () => ended.promise);
+  const bundle = await hostOf(t, () => ended.promise);
+  const { host } = bundle;
   const orders: ThreadOrder[] = [];
   t.mock.method(host, "start", (order: ThreadOrder) => orders.push(order));
-  const runs = [begin(), begin()];
+  const runs = [bundle.begin(), bundle.begin()];
   const [first, second] = orders;
   assert.ok(first !== undefined && second !== undefined);
   let atWork: unknown;

@@ -224,9 +224,7 @@ export class ThreadsExecutor implements Executor {
   }
 
   isReady(): boolean {
-    if (this.#isDown !== undefined) return false;
-    for (const [name, lane] of this.#lanes) if (!lane.pool.isUp && name !== this.#apart) return false;
-    return true;
+    return this.#isDown === undefined && Array.from(this.#lanes).every(([name, { pool }]) => pool.isUp || name === this.#apart);
   }
 
   async stop(): Promise<void> {
