@@ -53,6 +53,8 @@ export interface HostBundle {
   recordingMs: number;
   /** Moves the clock. */
   skewMs: number;
+  /** Where its clock stands still: what a test shows must not depend on how busy the machine is. */
+  stillAtMs: number | undefined;
   /** Starts a run and waits for its answer. */
   run(order?: Partial<ThreadOrder>): Promise<Answered>;
   /** Starts a run; its answer is a promise. */
@@ -90,7 +92,7 @@ export async function makeHost(
     retries: retryMemory,
     clock: {
       ...systemClock,
-      monotonicMs: () => performance.now() + bundle.skewMs,
+      monotonicMs: () => (bundle.stillAtMs ?? performance.now()) + bundle.skewMs,
       wallMs: () => Date.UTC(2024, 4, 1),
     },
     random: () => 0,
@@ -141,6 +143,7 @@ export async function makeHost(
     messageAsks: 0,
     recordingMs: 0,
     skewMs: 0,
+    stillAtMs: undefined,
     begin(order) {
       lastRunId += 1;
       const runId = order?.runId ?? lastRunId;

@@ -29,6 +29,7 @@ test("travel with the end of their run, in their order, and what they emit with 
     }),
   ]);
   bundle.store = "hold";
+  bundle.stillAtMs = performance.now();
   const answered = await bundle.run();
   assert.deepEqual([lateNames(answered), bundle.steps], [["one", "two", "three"], []]);
   assert.equal(answered.answer.kind === "completed" && answered.answer.outbox.length, 1);
