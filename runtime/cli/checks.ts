@@ -5,6 +5,7 @@
  */
 import { entitiesOf, readBrokerFacts } from "../compose/broker.ts";
 import { checkChannels } from "../compose/escalation.ts";
+import { NoIdentityError } from "../compose/identity.ts";
 import { type RedisFacts, readStoreFacts } from "../compose/store.ts";
 import type { Config } from "../core/config.ts";
 import type { SourceSettings } from "../core/config/sources.ts";
@@ -60,12 +61,19 @@ async function checkEntity(config: Config, read: ReadEntity): Promise<Finding[]>
     return isRetryQueue || number > 0 ? findings : [...findings, clockFinding("broker clock", settings.brokerTimeMs)];
   } catch (error) {
     if (error instanceof TransportError && error.entityTrouble === "missing") return missing(read).map((finding) => ({ ...finding, awaits: source.name }));
-    const remedy =
-      "when nothing else is wrong with the broker, give the identity the Manage right to have this checked, or compare the entity's settings by hand";
-    const isForbidden = error instanceof TransportError && error.entityTrouble === "forbidden";
-    const why = isForbidden ? "the identity lacks the Manage right" : foundIn(error);
+    const [why, remedy] = whyUnread(error);
     return [notChecked(`entity settings${suffix}`, "the administration API to answer", why, remedy)];
   }
+}
+
+/** Why an entity's settings could not be read, and what to do. */
+function whyUnread(error: unknown): readonly [why: string, remedy: string] {
+  if (error instanceof NoIdentityError) return [`there is ${error.message}`, "log in, or name a connection string whose key has the Manage right"];
+  const isForbidden = error instanceof TransportError && error.entityTrouble === "forbidden";
+  return [
+    isForbidden ? "the identity lacks the Manage right" : foundIn(error),
+    "when nothing else is wrong with the broker, give the identity the Manage right to have this checked, or compare the entity's settings by hand",
+  ];
 }
 
 /** A queue that is read is sent to as well: whether it can be sent to tells what needs it. */

@@ -13,6 +13,7 @@ import type { Config } from "../core/config.ts";
 import type { SourceSettings } from "../core/config/sources.ts";
 import { messageOf } from "../core/errors.ts";
 import { printableLines } from "../core/printable.ts";
+import { isMistake } from "../pipeline/source-health.ts";
 import { type DoubtView, StoreDoubt } from "../policy/store-doubt.ts";
 import { deafListener } from "../ports/executor.ts";
 import type { Transport } from "../ports/transport.ts";
@@ -21,19 +22,26 @@ import { type Finding, foundIn, judged, withDeadline } from "./finding.ts";
 import { type ConfigFlags, loadConfig } from "./load-config.ts";
 import { writeResult, writeText } from "./output.ts";
 import { fitted, tableWidths } from "./table-widths.ts";
+import { weighed } from "./weighed.ts";
 import { reportSuspects } from "../admin/worker-state.ts";
 
 /** Prints all findings; false when one failed. */
 export async function doctor(options: ConfigFlags & { readonly config?: string; readonly json?: boolean }): Promise<boolean> {
   const { config, directory, file } = await loadConfig(options.config, options);
-  const findings: Finding[] = [
-    { check: "configuration", verdict: "ok", expected: "a configuration without mistakes", found: file, remedy: "" },
+  const read = judged("configuration", true, "a configuration without mistakes", file, "");
+  const findings = [read, ...(await diagnose(config, directory))];
+  print(findings, options.json === true);
+  return findings.every(({ verdict }) => verdict !== "failed");
+}
+
+/** Of all but the configuration's own mistakes. Never rejects. */
+export async function diagnose(config: Config, directory: string): Promise<readonly Finding[]> {
+  const findings = [
     ...(await checkPlugins(config, directory)),
     ...(await Promise.all([checkReachable(config), checkStore(config, directory)])).flat(),
     ...(await checkSurroundings(config, directory)),
   ];
-  print(findings, options.json === true);
-  return findings.every(({ verdict }) => verdict !== "failed");
+  return weighed(findings, config);
 }
 
 async function checkPlugins(config: Config, directory: string): Promise<readonly Finding[]> {
@@ -49,7 +57,15 @@ async function checkPlugins(config: Config, directory: string): Promise<readonly
     const names = skills.registry.skills.map(({ name }) => name).join(", ");
     return [judged("plugins", true, expected, names, ""), memoryFinding(composeMemory(config, skills))];
   } catch (error) {
-    return [judged("plugins", false, expected, messageOf(error), "correct the plugin, or take it off the list; `holdfast skills` shows what is registered")];
+    return [
+      judged(
+        "plugins",
+        false,
+        expected,
+        messageOf(error),
+        "correct the plugin or what the configuration says of it, or take it off the list; `holdfast skills` shows what is registered",
+      ),
+    ];
   }
 }
 
@@ -79,7 +95,9 @@ async function checkSource(source: SourceSettings, transport: Transport, isOneOf
     await withDeadline(transport.start());
     return judged(check, true, expected, "it does", "");
   } catch (error) {
-    return judged(check, false, expected, foundIn(error), "check the address, the key's rights (Listen and Send) and the name that was not found");
+    const remedy = "check the address, the key's rights (Listen and Send) and the name that was not found";
+    const finding = judged(check, false, expected, foundIn(error), remedy);
+    return isMistake(error) ? finding : { ...finding, awaits: source.name };
   } finally {
     await transport.stop();
   }

@@ -4,8 +4,8 @@ import { redact } from "../core/redact.ts";
 
 const answerTimeoutMs = 15_000;
 
-/** `unknown`: it could not be looked at, which is no proof of trouble. */
-export type Verdict = "ok" | "failed" | "unknown";
+/** `warning`: it keeps one of several sources from being read, and `start` goes on with the others; `unknown`: it could not be looked at, which is no proof of trouble. */
+export type Verdict = "ok" | "warning" | "failed" | "unknown";
 
 export interface Finding {
   readonly check: string;

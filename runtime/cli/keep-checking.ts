@@ -5,6 +5,7 @@ import { Recurrences } from "../adapters/telemetry/recurrences.ts";
 import type { Config } from "../core/config.ts";
 import { checkSurroundings } from "./checks.ts";
 import type { Finding } from "./finding.ts";
+import { weighed } from "./weighed.ts";
 
 /** Looks every `checkEveryMs` until the returned function is called. `before`: what was found at the start. */
 export function keepChecking(config: Config, directory: string, logger: Logger, before: readonly Finding[]): () => void {
@@ -15,7 +16,7 @@ export function keepChecking(config: Config, directory: string, logger: Logger, 
     timer = setTimeout(() => {
       void checkSurroundings(config, directory).then((findings) => {
         if (isOver) return;
-        watch.hear(findings);
+        watch.hear(weighed(findings, config));
         lookLater();
       });
     }, config.checkEveryMs);
@@ -41,7 +42,7 @@ class SettingsWatch {
   hear(findings: readonly Finding[]): void {
     for (const finding of findings) {
       const { check, verdict } = finding;
-      if (verdict === "failed") this.#failedAgain(finding);
+      if (verdict === "failed" || verdict === "warning") this.#failedAgain(finding);
       else if (verdict === "ok" && this.#failed.delete(check)) {
         this.#recurrences.ended(check);
         this.#logger.info(fieldsOf(finding), `${check}: it is as it should be again`);
@@ -53,9 +54,10 @@ class SettingsWatch {
     this.#failed.add(finding.check);
     const repeated = this.#recurrences.occurs(finding.check);
     if (repeated === undefined) return;
-    this.#logger.error(
+    const isRefused = finding.verdict === "failed";
+    this.#logger[isRefused ? "error" : "warn"](
       { ...fieldsOf(finding), ...(repeated === 0 ? {} : { repeated }) },
-      `${finding.check}: what the worker needs has changed, and the next start would be refused`,
+      `${finding.check}: what the worker needs has changed, and the next start would ${isRefused ? "be refused" : `go on without ${finding.awaits}`}`,
     );
   }
 }

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { ownVersion } from "../adapters/system/version.ts";
 import type { Config } from "../core/config.ts";
 import { ConfigurationError } from "../core/errors.ts";
+import { didYouMean } from "../core/near-name.ts";
 import probe from "../skills/built-in/probe.ts";
 import { type ComposedContracts, composeContracts } from "./contracts.ts";
 import { type LoadedPlugin, loadPlugins } from "../skills/host/plugins.ts";
@@ -25,14 +26,24 @@ export async function composeSkills(config: Config, directory: string, leavesOut
   checkBaseUrls(listed, config);
   const plugins = [...listed, builtIn(listed)];
   const contracts = await composeContracts(config, directory);
-  return { plugins, registry: new SkillRegistry(plugins, config, contracts?.upcasts), contracts, settings: await composeSettings(listed, config) };
+  return { plugins, registry: registryOf(plugins, config, contracts), contracts, settings: await composeSettings(listed, config) };
 }
 
 /** Everything that is registered, from where and why. */
 export async function describeSkills(config: Config, directory: string): Promise<readonly RegisteredSkill[]> {
   const plugins = await loadPlugins({ plugins: config.plugins, roots: config.pluginRoots, directory });
   await composeSettings(plugins, config);
-  return new SkillRegistry(plugins, config).skills;
+  return registryOf(plugins, config).skills;
+}
+
+function registryOf(plugins: readonly LoadedPlugin[], config: Config, contracts?: ComposedContracts): SkillRegistry {
+  const registry = new SkillRegistry(plugins, config, contracts?.upcasts);
+  const known = registry.skills.map(({ name }) => name);
+  for (const { name, skills = [] } of config.sources)
+    for (const skill of skills)
+      if (!known.includes(skill))
+        throw new ConfigurationError(`sources: expected the skills of '${name}' to be among ${known.join(", ")}, found '${skill}'${didYouMean(skill, known)}`);
+  return registry;
 }
 
 /** Throws `ConfigurationError` where one of the listed ones has taken its skills' names. */

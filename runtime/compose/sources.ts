@@ -4,8 +4,6 @@ import type { Config } from "../core/config.ts";
 import { consumerName, retryEntityOf, type SourceSettings } from "../core/config/sources.ts";
 import type { RuntimeEvent } from "../core/catalogue.ts";
 import type { CredentialNews } from "../core/credential-news.ts";
-import { ConfigurationError } from "../core/errors.ts";
-import { didYouMean } from "../core/near-name.ts";
 import { probeSkill } from "../core/probe.ts";
 import type { SkillTable } from "../core/skill.ts";
 import type { SourceOptions } from "../pipeline/source.ts";
@@ -61,13 +59,9 @@ export async function composeSources(config: Config, directory: string, { skills
   return { sources, board };
 }
 
-/** What may come from the source. Throws `ConfigurationError` where it names a skill that there is not. */
-export function skillsOf({ name, skills: allowed }: Pick<SourceSettings, "name" | "skills">, table: SkillTable): SkillTable {
+/** What may come from the source. */
+export function skillsOf({ skills: allowed }: Pick<SourceSettings, "skills">, table: SkillTable): SkillTable {
   if (allowed === undefined) return table;
-  const known = [...new Set(table.policies.map((policy) => policy.name))];
-  for (const skill of allowed)
-    if (!known.includes(skill))
-      throw new ConfigurationError(`sources: expected the skills of '${name}' to be among ${known.join(", ")}, found '${skill}'${didYouMean(skill, known)}`);
   return {
     handled: table.handled,
     policies: table.policies.filter((policy) => allowed.includes(policy.name)),

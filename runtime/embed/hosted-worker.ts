@@ -6,6 +6,7 @@ import { type AdminParts, openAdmin } from "../cli/admin.ts";
 import { checkSurroundings } from "../cli/checks.ts";
 import { type Finding, describeFinding } from "../cli/finding.ts";
 import { keepChecking } from "../cli/keep-checking.ts";
+import { weighed } from "../cli/weighed.ts";
 import type { Life } from "../admin/probes.ts";
 import { describeMemory } from "../compose/memory.ts";
 import { nameKinds } from "../compose/store.ts";
@@ -136,14 +137,9 @@ export class HostedWorker {
   }
 }
 
-/**
- * What `doctor` fails, no worker starts with: it would lose messages, run them twice, or get none. But one of several sources that may yet
- * be there, be enabled or be allowed does not keep the others from being read.
- */
-function refuseWhenFailed(findings: readonly Finding[], { sources }: Config): void {
-  const all = findings.filter(({ verdict }) => verdict === "failed");
-  const away = new Set(all.flatMap(({ awaits }) => awaits ?? []));
-  const failed = away.size < sources.length ? all.filter(({ awaits }) => awaits === undefined) : all;
+/** What `doctor` fails, no worker starts with. */
+function refuseWhenFailed(findings: readonly Finding[], config: Config): void {
+  const failed = weighed(findings, config).filter(({ verdict }) => verdict === "failed");
   if (failed.length === 0) return;
   throw new HoldfastError(
     "HOLDFAST_REFUSED",

@@ -240,7 +240,7 @@ test("every worker finds the skill of probes, whatever its sources let in, and s
     "test",
   );
   const { registry, plugins } = await composeSkills(config, `${import.meta.dirname}/../..`);
-  const found = skillsOf({ name: "input", skills: ["event-dispatcher"] }, registry).find("holdfast.probe", "1.0");
+  const found = skillsOf({ skills: ["event-dispatcher"] }, registry).find("holdfast.probe", "1.0");
   assert.equal(typeof found === "string" ? found : found.name, "holdfast.probe");
   assert.equal(plugins.at(-1)?.isBuiltIn, true);
   assert.ok(registry.kinds.some(({ skill }) => skill === "holdfast.probe"));
