@@ -28,10 +28,13 @@ function troubles(findings: readonly Finding[]): string[] {
   return findings.filter(({ verdict }) => verdict !== "ok").map(({ check, verdict }) => `${check}: ${verdict}`);
 }
 
-test("a source's unknown skill is found wherever skills are read, in the same words", async () => {
-  const config = configOf([{ queue: "plain", skills: ["event-dispatchr"] }]);
+test("a source's unknown skill is found wherever skills are read, in the same words", async (t) => {
+  const { connectionString } = await start(t, ["plain"]);
+  const config = configOf([{ queue: "plain", skills: ["event-dispatchr"] }], { connectionString });
   const says = /^sources: expected the skills of 'plain' to be among event-dispatcher, found 'event-dispatchr'; did you mean/;
   for (const read of [composeSkills, describeSkills]) await assert.rejects(read(config, root), { name: "ConfigurationError", message: says });
+  const failed = (await diagnose(config, root)).filter(({ verdict }) => verdict === "failed");
+  assert.deepEqual([failed.length, says.test(failed[0]?.found ?? "")], [1, true]);
 });
 
 test("a source that is not there is a warning, and fails where no other one is left", async (t) => {
