@@ -39,7 +39,9 @@ function install(folder: string): void {
   if (status !== 0)
     throw new HoldfastError(
       "INSTALL_FAILED",
-      `expected npm to install what ${folder} needs, it ended with ${error === undefined ? String(status) : error.message}; see what it says above, then run 'npm install' there: the project itself is made`,
+      error === undefined
+        ? `expected 'npm install' to succeed in ${folder}, it ended with code ${String(status)}; the project itself is made: mend what npm names above, then run 'npm install' there`
+        : `expected to run 'npm install' in ${folder}, found: ${error.message}; the project itself is made: check that npm is on the PATH, then run 'npm install' there`,
     );
 }
 

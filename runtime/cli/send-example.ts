@@ -33,8 +33,11 @@ export async function readExample(name: string, config: string | undefined): Pro
   const file = existsSync(name) ? name : examples.get(name.replace(/\.json$/, ""));
   if (file === undefined) {
     const known = [...examples.keys()];
+    const places = folders.join(", ") || "the configuration's plugins, none of which is listed by its folder";
     throw new ConfigurationError(
-      `--example: expected one of ${known.join(", ") || "no example at all"} in ${folders.join(", ")}, found '${name}'${didYouMean(name, known)}`,
+      known.length === 0
+        ? `--example: expected '${name}' to be a file, or an example of a plugin, found no examples in ${places}; give the path of a file, or write examples/NAME.json in a plugin's folder`
+        : `--example: expected one of ${known.join(", ")} in ${places}, found '${name}'${didYouMean(name, known)}`,
     );
   }
   let json: unknown;

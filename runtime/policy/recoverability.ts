@@ -139,7 +139,7 @@ function decideTransient(
       kind: "dead-letter",
       state: "dead",
       reason: "RetriesExhausted",
-      description: `gave up after ${executions} executions, at most ${policy.attemptsMax} allowed; the last one failed with ${failure.code}: ${description}`,
+      description: `gave up after ${executions} ${executions === 1 ? "execution" : "executions"}, at most ${policy.attemptsMax} allowed; the last one failed with ${failure.code}: ${description}`,
       cause: causeOf(failureClass, failure),
     };
   }

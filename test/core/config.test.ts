@@ -92,11 +92,29 @@ test("refuses impossible combinations", () => {
     refusal({ ...good, dependencies: { mailer: { timeouts: { connectMs: 500, totalMs: 100 } } } }),
     /dependencies\.mailer\.timeouts: expected connectMs at most totalMs \(100\), got 500/,
   );
-  assert.match(refusal({ ...good, sources: [{ topic: "t", subscription: "s" }] }), /sources\.0\.retryQueue/);
+  assert.match(
+    refusal({ ...good, sources: [{ topic: "t", subscription: "s" }] }),
+    /^holdfast\.config\.json: sources\.0\.retryQueue: expected a queue for the copies .*; make one .* write retryQueue: 'ITS-NAME', got nothing$/,
+  );
   assert.match(
     refusal({ ...good, serviceBus: { ...good.serviceBus, webSockets: true } }),
     /serviceBus\.webSockets: expected transport 'sdk' beside it, for 'amqp' does not speak them, got true/,
   );
+});
+
+test("of sources that read the same, the one mistake is named, and which part of the other source it is", () => {
+  const topic = { topic: "t", subscription: "s", retryQueue: "r" };
+  const cases: readonly (readonly [sources: readonly object[], message: string])[] = [
+    [[{ queue: "a" }, { queue: "a" }], 'sources.1: expected something that sources.0 does not read, got {"queue":"a"}'],
+    [[topic, topic], 'sources.1: expected something that sources.0 does not read, got {"topic":"t","subscription":"s","retryQueue":"r"}'],
+    [
+      [topic, { queue: "r" }],
+      'sources.1: expected something other than the retryQueue of sources.0, which is read already, as a part of that source, got {"queue":"r"}',
+    ],
+    [[{ queue: "r" }, topic], 'sources.1.retryQueue: expected something that sources.0 does not read, got "r"'],
+    [[{ queue: "a", name: "b" }, { queue: "b" }], "sources.1.name: expected another name than 'b', which sources.0 has, got nothing"],
+  ];
+  for (const [sources, message] of cases) assert.equal(refusal({ ...good, sources }), `holdfast.config.json: ${message}`);
 });
 
 test("reports every mistake at once", () => {

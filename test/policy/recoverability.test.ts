@@ -136,7 +136,7 @@ const table: readonly Row[] = [
       kind: "dead-letter",
       state: "dead",
       reason: "RetriesExhausted",
-      description: "gave up after 1 executions, at most 1 allowed; the last one failed with ECONNRESET: gone",
+      description: "gave up after 1 execution, at most 1 allowed; the last one failed with ECONNRESET: gone",
       cause: { class: "transient", code: "ECONNRESET", message: "gone" },
     },
   },

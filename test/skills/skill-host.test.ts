@@ -327,7 +327,7 @@ test("a run past its time is answered, its signal aborted, and it may do nothing
   });
   const { answer } = await bundle.run({ timeoutMs: 20 });
   assert.deepEqual(answer, { kind: "timed-out", failure: { code: "RUN_TIMEOUT", message: "expected the run to end within 20 ms, it did not" } });
-  assert.match(String(await afterwards), /this run has ended/);
+  assert.match(String(await afterwards), /^RunEnded: expected no step, call or emit after the end of its run; await all/);
   assert.equal(bundle.host.active, 0);
   assert.deepEqual(bundle.steps, []);
 });

@@ -2,9 +2,14 @@
 import { z } from "zod";
 import type { Limits } from "../policy-limits.ts";
 
-export const entityName: z.ZodString = z
-  .string()
-  .regex(/^[A-Za-z0-9]$|^[A-Za-z0-9][\w\-./]*[A-Za-z0-9]$/, "expected the name of a queue, topic or subscription");
+/** `missing`: what is expected where there is nothing. */
+export function entityNameOr(missing: string | undefined): z.ZodString {
+  return z
+    .string({ error: ({ input }) => (input === undefined ? missing : undefined) })
+    .regex(/^[A-Za-z0-9]$|^[A-Za-z0-9][\w\-./]*[A-Za-z0-9]$/, "expected the name of a queue, topic or subscription");
+}
+
+export const entityName: z.ZodString = entityNameOr(undefined);
 export const integer = (min: number, max: number): z.ZodInt => z.int().min(min).max(max);
 
 /** A field for each number that has limits. */

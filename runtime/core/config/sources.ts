@@ -1,6 +1,6 @@
 // What is read.
 import { z } from "zod";
-import { entityName, integer } from "./fields.ts";
+import { entityName, entityNameOr, integer } from "./fields.ts";
 import { type SessionsConfig, type SessionsSettings, sessionsSchema } from "./sessions.ts";
 
 /** Where messages come from: a queue, or a subscription with a private queue for the copies of messages to retry. */
@@ -49,8 +49,12 @@ const traits = {
   sessions: sessionsSchema.optional(),
 };
 
+const retryQueue = entityNameOr(
+  "expected a queue for the copies of messages to retry, which the topic would send to every subscriber; make one for this subscription and write retryQueue: 'ITS-NAME'",
+);
+
 const sourceSchema: z.ZodType<SourceSettings, SourceConfig> = z
-  .union([z.strictObject({ queue: entityName, ...traits }), z.strictObject({ topic: entityName, subscription: entityName, retryQueue: entityName, ...traits })])
+  .union([z.strictObject({ queue: entityName, ...traits }), z.strictObject({ topic: entityName, subscription: entityName, retryQueue, ...traits })])
   .transform((source) => ({ ...source, name: source.name ?? consumerName(source) }));
 
 /** Two that read the same would take each other's messages, and two of one name could not be told apart. */
@@ -61,22 +65,36 @@ export const sourcesSchema: z.ZodType<readonly SourceSettings[], readonly Source
   .superRefine((sources, context) => {
     const refuse = (path: (string | number)[], message: string): void => context.addIssue({ code: "custom", path, message });
     const names = new Map<string, number>();
-    const queues = new Map<string, number>();
+    const readers = new Map<string, Reader>();
     sources.forEach((source, index) => {
+      const places = placesOf(source);
+      const taken = places.find(({ place }) => readers.has(place));
       const twin = names.get(source.name);
-      if (twin !== undefined) refuse([index, "name"], `expected another name than that of sources.${twin}`);
-      else names.set(source.name, index);
-      for (const place of placesOf(source)) {
-        const reader = queues.get(place);
-        if (reader !== undefined) refuse([index], `expected something that sources.${reader} does not read`);
-        else queues.set(place, index);
-      }
+      // Of two that read the same, and have no names but for that, the name is no mistake of its own.
+      const isNamed = taken === undefined || source.name !== consumerName(source);
+      if (twin === undefined) names.set(source.name, index);
+      else if (isNamed) refuse([index, "name"], `expected another name than '${source.name}', which sources.${twin} has`);
+      if (taken !== undefined) refuse(taken.isRetryQueue ? [index, "retryQueue"] : [index], otherThan(readers.get(taken.place)));
+      for (const { place, isRetryQueue } of places) if (!readers.has(place)) readers.set(place, { index, isRetryQueue });
     });
   });
 
-function placesOf(source: SourcePlace): readonly string[] {
-  const places = "queue" in source ? [source.queue] : [`${source.topic}/${source.subscription}`, source.retryQueue];
-  return places.map((place) => place.toLowerCase());
+interface Reader {
+  readonly index: number;
+  readonly isRetryQueue: boolean;
+}
+
+function otherThan(reader: Reader | undefined): string {
+  if (reader?.isRetryQueue !== true) return `expected something that sources.${reader?.index ?? 0} does not read`;
+  return `expected something other than the retryQueue of sources.${reader.index}, which is read already, as a part of that source`;
+}
+
+function placesOf(source: SourcePlace): readonly { readonly place: string; readonly isRetryQueue: boolean }[] {
+  if ("queue" in source) return [{ place: source.queue.toLowerCase(), isRetryQueue: false }];
+  return [
+    { place: `${source.topic}/${source.subscription}`.toLowerCase(), isRetryQueue: false },
+    { place: source.retryQueue.toLowerCase(), isRetryQueue: true },
+  ];
 }
 
 /** Where scheduled copies are sent. */

@@ -10,7 +10,7 @@ import { PermanentError, TransientError } from "../author/errors.ts";
 /** Thrown into a skill whose run has ended. What it does with it changes nothing. */
 export class RunEnded extends Error {
   constructor() {
-    super("this run has ended: it may start no step, make no call and emit nothing");
+    super("expected no step, call or emit after the end of its run; await all that the skill begins, and stop once its signal aborts");
     this.name = "RunEnded";
   }
 }
