@@ -5,6 +5,7 @@
 import type { RunView } from "#runtime/core/run.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
 import { originHeader } from "#runtime/core/copy.ts";
+import type { InspectedMessage } from "../broker/inspection.ts";
 import type { GeneratedMessage } from "../generator/generate.ts";
 import type { StandInControl } from "../stand-ins/client.ts";
 import type { BrokerAccount, BrokerControl } from "./broker-account.ts";
@@ -16,7 +17,7 @@ export interface Summary {
   /** Messages the broker accepted from the generator. */
   readonly accepted: number;
   readonly completed: number;
-  /** Of these, how many were absorbed because their event had been done already. */
+  /** Of these, how many were absorbed because their event had been done already. Events that are done while their message is still queued take no part. */
   readonly duplicates: number;
   readonly deadLettered: number;
   /** Messages without a done run, not dead-lettered and not queued any more. */
@@ -42,6 +43,8 @@ export interface Summary {
 
 interface Ends {
   doneRuns: number;
+  /** Done events of which no message was completed yet: it is still queued, as after a lost lock. */
+  readonly unsettled: Set<string>;
   lost: number;
   unexpected: number;
   /** Completed steps, by name. */
@@ -58,41 +61,61 @@ const readsAtOnce = 64;
 const reuse = "EventIdReuse";
 const noBody = new Uint8Array(0);
 
-async function deadLettersByOrigin(broker: BrokerControl): Promise<Map<string, string>> {
-  const reasons = new Map<string, string>();
-  for await (const message of broker.deadLetters()) {
-    reasons.set(String(message.applicationProperties[originHeader] ?? message.messageId), message.deadLetterReason ?? "");
-  }
-  return reasons;
+/** The id of the message that was sent, of a copy as well. */
+const originOf = (message: InspectedMessage): string => String(message.applicationProperties[originHeader] ?? message.messageId);
+
+/** What the broker has yet of what was sent, by the ids of the messages sent. */
+interface Left {
+  readonly deadLetters: ReadonlyMap<string, string>;
+  readonly waiting: ReadonlySet<string>;
+}
+
+async function leftAt(broker: BrokerControl, queued: boolean): Promise<Left> {
+  const deadLetters = new Map<string, string>();
+  for await (const message of broker.deadLetters()) deadLetters.set(originOf(message), message.deadLetterReason ?? "");
+  const waiting = new Set<string>();
+  if (queued) for await (const message of broker.waiting()) waiting.add(originOf(message));
+  return { deadLetters, waiting };
 }
 
 /** A message that must be dead-lettered. */
-function judgePoison(message: GeneratedMessage, deadLetterReason: string | undefined, ends: Ends): void {
+function judgePoison(message: GeneratedMessage, left: Left, ends: Ends): void {
+  const { messageId } = message.message;
+  const deadLetterReason = left.deadLetters.get(messageId);
   if (deadLetterReason === message.reason) return;
   const tookItsPlace = deadLetterReason === undefined && message.reason === reuse && ends.swapped.has(message.eventId ?? "");
   if (!tookItsPlace) ends.unexpected += 1;
+  else if (left.waiting.has(messageId)) ends.unsettled.add(message.eventId ?? "");
 }
 
 /** A message that must be completed; `run` is its event's record. */
-function judgeGood(message: GeneratedMessage, run: RunView | undefined, deadLetterReason: string | undefined, ends: Ends): void {
+function judgeGood(message: GeneratedMessage, run: RunView | undefined, left: Left, ends: Ends): void {
+  const { messageId } = message.message;
+  const deadLetterReason = left.deadLetters.get(messageId);
+  const isWaiting = left.waiting.has(messageId);
   const isSwapped = deadLetterReason === reuse && run?.state === "done";
   if (isSwapped && message.eventId !== undefined) ends.swapped.add(message.eventId);
   if (deadLetterReason !== undefined && !isSwapped) ends.unexpected += 1;
-  if (message.kind === "duplicate") return;
+  if (message.kind === "duplicate") {
+    // It is the one that was completed, where the first one waits.
+    if (!isWaiting && deadLetterReason === undefined) ends.unsettled.delete(message.eventId ?? "");
+    return;
+  }
+  if (isWaiting && run?.state === "done") ends.unsettled.add(message.eventId ?? "");
   for (const step of run?.steps ?? []) if (step.state === "completed") ends.steps.set(step.name, (ends.steps.get(step.name) ?? 0) + 1);
   if (run?.state === "done") ends.doneRuns += 1;
   else if (deadLetterReason === undefined) ends.lost += 1;
 }
 
 /** Judges every message; what is still queued has not ended and is not judged. */
-async function endsOf(messages: Iterable<GeneratedMessage>, store: RunStore, deadLetters: ReadonlyMap<string, string>, queued: boolean): Promise<Ends> {
-  const ends: Ends = { doneRuns: 0, lost: 0, unexpected: 0, steps: new Map(), swapped: new Set() };
+async function endsOf(messages: Iterable<GeneratedMessage>, store: RunStore, left: Left, queued: boolean): Promise<Ends> {
+  const ends: Ends = { doneRuns: 0, unsettled: new Set(), lost: 0, unexpected: 0, steps: new Map(), swapped: new Set() };
   const poison: GeneratedMessage[] = [];
   let chunk: GeneratedMessage[] = [];
   const read = async ({ eventId }: GeneratedMessage): Promise<RunView | undefined> => (eventId === undefined ? undefined : store.read(eventId));
   const judgeChunk = async (): Promise<void> => {
     const runs = await Promise.all(chunk.map(read));
-    chunk.forEach((message, index) => judgeGood(message, runs[index], deadLetters.get(message.message.messageId), ends));
+    chunk.forEach((message, index) => judgeGood(message, runs[index], left, ends));
     chunk = [];
   };
   for (const message of messages) {
@@ -100,7 +123,7 @@ async function endsOf(messages: Iterable<GeneratedMessage>, store: RunStore, dea
     else if (chunk.push(message) === readsAtOnce) await judgeChunk();
   }
   await judgeChunk();
-  for (const message of poison) judgePoison(message, deadLetters.get(message.message.messageId), ends);
+  for (const message of poison) judgePoison(message, left, ends);
   return queued ? { ...ends, lost: 0, unexpected: 0 } : ends;
 }
 
@@ -152,13 +175,13 @@ export interface VerdictOptions {
 
 export async function summarise(options: VerdictOptions): Promise<Summary> {
   const { events, account, broker, standIns, store, messages, elapsedMs, bySecond, latencyMs, resumed } = options;
-  const ends = await endsOf(messages, store, await deadLettersByOrigin(broker), account.queued > 0);
+  const ends = await endsOf(messages, store, await leftAt(broker, account.queued > 0), account.queued > 0);
   const effects = await effectsOf(standIns, ends.steps, account.queued > 0);
   return {
     events,
     accepted: account.accepted,
     completed: account.completed,
-    duplicates: account.completed - ends.doneRuns,
+    duplicates: account.completed - (ends.doneRuns - ends.unsettled.size),
     deadLettered: account.deadLettered,
     lost: ends.lost,
     unexpected: ends.unexpected,
