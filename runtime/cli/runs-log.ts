@@ -53,5 +53,6 @@ function momentOf(line: string, eventId: string): Moment | undefined {
     toldApart.has(name) || value === "" ? [] : [`${name} ${typeof value === "string" ? value : JSON.stringify(value)}`],
   );
   const details = [...fields, ...(typeof worker === "string" ? [`by ${worker}`] : [])].join("; ");
-  return { atMs, source: "log", text: `${String(msg ?? type)}${details === "" ? "" : ` (${details})`}` };
+  const said = typeof type === "string" && typeof msg === "string" && type !== msg ? `${type}: ${msg}` : String(msg ?? type);
+  return { atMs, source: "log", text: `${said}${details === "" ? "" : ` (${details})`}` };
 }

@@ -77,6 +77,31 @@ test("a line that belongs to an event has the ids of its trace under OpenTelemet
   );
 });
 
+test("what warns says in a sentence what happened and what to do, by its state; the type stays, and what tells itself has that alone", () => {
+  const { log, lines } = logOf();
+  log.emit({ type: "store.forgot", what: "sentinel" });
+  log.emit({ type: "store.suspect", state: "begin", scope: "all", lostAgoMs: 1, forMs: 2 });
+  log.emit({ type: "store.suspect", state: "end", scope: "all", lostAgoMs: 1, forMs: 0 });
+  log.emit({ type: "source.down", source: "orders", trouble: "missing", error: "no such queue" });
+  log.emit({ type: "thread.lost", why: "it exited", replaced: false });
+  log.emit({ type: "run.retrying", eventId: "e", skill: "s", attempt: 1, delayMs: 1, code: "C", description: "card refused" });
+  log.emit({ type: "store.up", downMs: 1 });
+  const expected: readonly (readonly [type: string, msg: RegExp])[] = [
+    ["store.forgot", /^the run store has lost records: it was emptied, .*; events done before may run again, so find out which it was/],
+    ["store.suspect", /^the store has lost records: until forMs is over, steps without a record .* parked as OutcomeUnknown/],
+    ["store.suspect", /^care after the store's loss has ended/],
+    ["source.down", /^this source cannot be read; it is tried again .*; mend what the error names$/],
+    ["thread.lost", /^a skill thread ended, .*; there is none in its place yet; look in `why` for the code that ended it$/],
+    ["run.retrying", /^run\.retrying$/],
+    ["store.up", /^store\.up$/],
+  ];
+  lines().forEach(({ type, msg }, index) => {
+    assert.equal(type, expected[index]?.[0]);
+    assert.match(String(msg), expected[index]?.[1] ?? /^$/);
+  });
+  assert.equal(lines().length, expected.length);
+});
+
 test("a line says of an event what is on the list, and nothing that came along with it", () => {
   const { log, lines } = logOf();
   const more: object = { payload: { card: "4111" }, headers: { from: "somebody" } };

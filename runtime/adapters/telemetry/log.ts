@@ -7,73 +7,9 @@ import { shownFields } from "../../core/log-fields.ts";
 import { redact, redactValue } from "../../core/redact.ts";
 import { type TraceParent, traceIdOf } from "../../core/trace-context.ts";
 import type { AboutEvent, AboutMessage, FinalOutcome, SettledRun, Telemetry } from "../../ports/telemetry.ts";
+import { type Level, levelOf, sentenceOf } from "./event-words.ts";
 import { prettyLine } from "./pretty.ts";
 import { Recurrences } from "./recurrences.ts";
-
-type Level = "debug" | "info" | "warn" | "error";
-
-const levels: Readonly<Record<RuntimeEvent["type"], Level>> = {
-  "worker.started": "info",
-  "plugin.slow": "warn",
-  "worker.stopping": "info",
-  "worker.stopped": "info",
-  "probe.passed-by": "info",
-  "run.failed": "debug",
-  "run.resumed": "info",
-  "run.retrying": "warn",
-  "run.compensating": "warn",
-  "step.compensated": "info",
-  "recovery.handed-over": "warn",
-  "recovery.continued": "info",
-  "recovery.ended": "warn",
-  "recovery.job-failed": "error",
-  "recovery.down": "error",
-  "recovery.up": "info",
-  "recovery.swept": "info",
-  "recovery.disagreement": "warn",
-  "step.fell-back": "warn",
-  "run.postponed": "debug",
-  "run.dead-lettered": "warn",
-  "run.revived": "info",
-  "suspects.found": "warn",
-  "message.broken": "error",
-  "run.stale": "warn",
-  "lock.lost": "warn",
-  "circuit.changed": "warn",
-  "limits.unavailable": "error",
-  "store.down": "error",
-  "store.up": "info",
-  "store.forgot": "error",
-  "memory.changed": "warn",
-  "store.suspect": "warn",
-  "clock.skewed": "warn",
-  "source.down": "error",
-  "source.up": "info",
-  "transport.disturbed": "warn",
-  "transport.recovered": "info",
-  "send.failed": "error",
-  "receiver.rebuilt": "warn",
-  "connection.rebuilt": "error",
-  "thread.lost": "error",
-  "thread.stuck": "warn",
-  "thread.leaked": "error",
-  "credential.failing": "error",
-  "secret.changed": "warn",
-  "settings.changed": "warn",
-  "loop.changed": "warn",
-  "load-shedding.changed": "warn",
-  "worker.intake": "info",
-  "latency.drifted": "warn",
-  "dependency.drifted": "warn",
-  "escalation.raised": "warn",
-  "escalation.sent": "info",
-  "escalation.failed": "error",
-  "escalation.counting": "info",
-  "escalation.held-back": "warn",
-  "platform-events.lost": "warn",
-  "traces.lost": "warn",
-  "logs.lost": "warn",
-};
 
 export interface LoggerOptions {
   readonly level: string;
@@ -140,13 +76,13 @@ export class EventLog implements Telemetry {
   }
 
   emit(event: RuntimeEvent, about?: AboutMessage | AboutEvent): void {
-    const level = levels[event.type];
+    const level = levelOf(event);
     if (!this.#logger.isLevelEnabled(level)) return;
     const key = recurrenceKey(event);
     const repeated = key === undefined ? 0 : this.#recurrences.occurs(key);
     if (repeated === undefined) return;
     const line = { ...shownFields(event), ...(about && idsAbout(about)), ...(repeated === 0 ? undefined : { repeated }) };
-    this.#logger[level](line, event.type);
+    this.#logger[level](line, sentenceOf(event));
   }
 }
 
