@@ -151,7 +151,7 @@ const sentences: { readonly [K in Warning]: Sentence<K> } = {
       : "the worker is over its bounds, and gives back what may wait; add workers, or look why runs take longer",
   "latency.drifted": ({ state }) => (state === "usual" ? usual : slower),
   "dependency.drifted": ({ state }) => (state === "usual" ? usual : slower),
-  "escalation.raised": "an escalation's threshold was reached; its channels are told",
+  "escalation.raised": "an escalation's threshold was reached; it goes to its channels",
   "escalation.failed": ({ isFinal }) =>
     isFinal ? "a channel did not take the escalation, for good; see to it by hand" : "a channel did not take the escalation; it is tried again",
   "escalation.held-back": "an escalation was not sent, for there were too many others within the hour",
