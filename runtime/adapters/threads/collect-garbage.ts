@@ -4,6 +4,9 @@ import type { GarbageExtent } from "../../core/memory.ts";
 
 type Collect = (options: { readonly type: "major"; readonly flavor: "regular" | "last-resort" }) => void;
 
+/** Far more than threads could get into each other's way. */
+const attemptsMax = 1_000;
+
 let collect: Collect | undefined;
 
 /**
@@ -18,10 +21,12 @@ export function collectGarbage(extent: GarbageExtent): void {
 
 /** Flags are the whole process's: another thread that looks for the same at this moment may take the flag back between two lines here. */
 function findCollect(): Collect {
-  for (;;) {
+  for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
     setFlagsFromString("--expose-gc");
     const found = runInNewContext("globalThis.gc") as Collect | undefined;
     setFlagsFromString("--no-expose-gc");
     if (found !== undefined) return found;
   }
+  // A Node whose flags cannot be changed any more collects when it does: that must not keep a thread from its work.
+  return () => undefined;
 }
