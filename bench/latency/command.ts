@@ -9,7 +9,7 @@ export function latencyCommand(): Command {
 
 With --profile the events of a file arrive instead; load/generator/profiles holds some.`,
   })
-    .option("--seconds <n>", "length of a turn; with --quick 2", atLeast(1))
+    .option("--seconds <n>", "length of a turn; with --quick 2; at a hundred a second at least 6", atLeast(1))
     .option("--profile <file>", "what arrives, and when, in place of these rates");
   return runs(command, () => import("./run.ts"));
 }

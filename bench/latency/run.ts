@@ -35,6 +35,8 @@ const quickShares: ReadonlyMap<ContenderKey, readonly number[]> = new Map([
   ["holdfast", shares],
   ["subscribe-200", [0.5]],
 ]);
+/** A hundred a second for two seconds would make the 99th percentile the second worst of two hundred events. */
+const lowSecondsMin = 6;
 const saturatingInFlight = 2_000;
 const secondMs = 1_000;
 
@@ -62,7 +64,8 @@ async function measure(arena: Arena, contender: Contender, { quick = false, seco
   ] as const;
   for (const [name, perSecond] of rates) {
     showProgress(`${contender.name}: ${name}`);
-    const events = Math.round((perSecond * (warmUpMs + seconds * secondMs)) / secondMs);
+    const turnSeconds = perSecond === lowPerSecond ? Math.max(seconds, lowSecondsMin) : seconds;
+    const events = Math.round((perSecond * (warmUpMs + turnSeconds * secondMs)) / secondMs);
     rows.push(await turn(arena, contender, name, { events, arrivals: { kind: "poisson", perSecond }, eventTypes: { nothing: 1 } }));
   }
   return rows;
@@ -127,8 +130,15 @@ function tell(report: Report, rows: readonly Row[]): void {
   );
   const low = ours.find(({ perSecond, load }) => load.startsWith(`${lowPerSecond} `) && perSecond > 0);
   if (low === undefined) return;
-  report.targets({ what: `Holdfast, ${lowPerSecond} a second: 99 %`, found: single(low.latencies.at(99), 2), unit: "ms", bound: { atMost: 10 }, aim: 2 });
-  for (const peer of rows.filter(({ contender, load }) => contender.key !== "holdfast" && load === low.load)) {
+  const what = `Holdfast, ${lowPerSecond} a second: 99 %`;
+  report.targets({ what, found: single(low.latencies.at(99), 2), unit: "ms", bound: { atMost: 10 } });
+  const peers = rows.filter(({ contender, load }) => contender.key !== "holdfast" && load === low.load);
+  const quickest = peers.toSorted((a, b) => a.latencies.at(99) - b.latencies.at(99))[0];
+  if (quickest !== undefined) {
+    const added = single(low.latencies.at(99) - quickest.latencies.at(99), 2);
+    report.targets({ what: `${what}, beyond that of ${quickest.contender.name}`, found: added, unit: "ms", bound: { atMost: 10 }, aim: 2 });
+  }
+  for (const peer of peers) {
     report.ratio(`99 % at ${lowPerSecond} a second: Holdfast / ${peer.contender.name}`, single(low.latencies.at(99) / peer.latencies.at(99), 2), "less");
   }
 }
