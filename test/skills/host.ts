@@ -70,6 +70,7 @@ export async function makeHost(
   resources: ResourceListener = {},
   told: ReadonlyMap<Settings<unknown>, unknown> = new Map(),
   contracts?: EventContracts,
+  folder?: string,
 ): Promise<HostBundle> {
   const waiting = new Map<number, (answered: Answered) => void>();
   const circuits = new Int32Array(8);
@@ -126,7 +127,7 @@ export async function makeHost(
     },
   });
   const time = async <Result>(_skill: string, _part: string, work: () => Promise<Result> | Result): Promise<Result> => work();
-  for (const [name, skill] of await prepareSkills(skills, settings, time, { info: host.resources.info })) prepared.set(name, skill);
+  for (const [name, skill] of await prepareSkills(skills, settings, time, { folderOf: () => folder, info: host.resources.info })) prepared.set(name, skill);
   t.after(() => host.stop());
   const bundle: HostBundle = {
     host,

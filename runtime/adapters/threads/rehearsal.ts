@@ -9,6 +9,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { MessageChannel } from "node:worker_threads";
 import type { BodyCodec, WireForm } from "../../core/event-envelope.ts";
 import { defineSkill } from "../../skills/author/define-skill.ts";
+import { CallSites } from "../../skills/host/call-sites.ts";
 import type { PreparedSkill } from "../../skills/host/prepared-skill.ts";
 import type { ThreadOrder } from "../../skills/host/run-order.ts";
 import { SkillHost, type SkillHostOptions } from "../../skills/host/skill-host.ts";
@@ -53,6 +54,7 @@ function skillWith(called: RehearsedDependency | undefined): PreparedSkill {
     }),
     folder: undefined,
     checkPayload: (value) => ({ ok: true, value }),
+    callSites: new CallSites([]),
     dependencies: new Map(called === undefined ? [] : [[called.prepared.name, called.prepared]]),
   };
 }

@@ -1,4 +1,5 @@
 // Skills written as a chain of steps, each typed by what the ones before it returned.
+import { type CallSiteObject, getCallSites } from "node:util";
 import type { StepKind, StepQuality } from "../../core/run.ts";
 import { checkFunction, checkNumber, checkKeys, checkName, checkOneOf, refuse } from "./check-options.ts";
 import type { Compensate, Fallback, FallbackRules, SkillContext, StepContext, StepOptions, TransactionalOptions } from "./context.ts";
@@ -64,6 +65,8 @@ export interface ChainStep {
   readonly database: TransactionalDatabase<unknown> | undefined;
   readonly effect: (step: StepContext<never>, results: never, transaction?: never) => unknown;
   readonly fallbacks: readonly ChainFallback<unknown, never, never>[] | undefined;
+  /** Where the chain was given it. */
+  readonly sites: readonly CallSiteObject[];
 }
 
 export const stepsMax = 100;
@@ -139,7 +142,7 @@ function chainOf(owner: string, isCritical: boolean, steps: readonly ChainStep[]
       const kind = checkStepOptions(place, options, isCritical);
       if (typeof effect !== "function") refuse(place, "its effect, a function, as the last argument", effect);
       const { query, database, compensate, fallbacks } = options as Pick<ChainStep, "query" | "database" | "compensate" | "fallbacks">;
-      return chainOf(owner, isCritical, [...steps, { name, kind, query, database, compensate, effect, fallbacks }]) as never;
+      return chainOf(owner, isCritical, [...steps, { name, kind, query, database, compensate, effect, fallbacks, sites: getCallSites() }]) as never;
     },
   };
 }

@@ -37,7 +37,8 @@ export function isOwn(path: string, folder: string): boolean {
   return isWithin(path, folder) && !isWithin(path, runtimeFolder) && !relative(folder, path).split(sep).includes("node_modules");
 }
 
-function placeInStack(stack: string, folder: string): CodePlace | undefined {
+/** The innermost frame in `folder`. */
+export function placeInStack(stack: string, folder: string): CodePlace | undefined {
   for (const line of stack.slice(0, stackCharactersMax).split("\n")) {
     const [, source = "", at, column] = framePattern.exec(line) ?? [];
     const file = pathOf(source);

@@ -5,6 +5,7 @@ import type { CircuitPolicy } from "../../core/skill.ts";
 import { type CallRetry, type CallTimeouts, type Dependency, type GenerativeAi, type RequestFunction, checkBaseUrl } from "../author/define-dependency.ts";
 import type { ResourceInfo } from "../author/define-resource.ts";
 import type { Skill } from "../author/define-skill.ts";
+import { CallSites } from "./call-sites.ts";
 import { withSchemas } from "./call-schemas.ts";
 import { type CheckPayload, compilePayloadCheck } from "./payload.ts";
 import { configuredDependency } from "./registry.ts";
@@ -43,6 +44,7 @@ export interface PreparedSkill {
   readonly checkPayload: CheckPayload;
   /** By name. */
   readonly dependencies: ReadonlyMap<string, PreparedDependency>;
+  readonly callSites: CallSites;
 }
 
 async function prepareDependency(dependency: Dependency, number: number): Promise<PreparedDependency> {
@@ -121,7 +123,7 @@ export async function prepareSkills(
     const uses = skill.uses.map(({ name }) => [name, dependencies.get(name) as PreparedDependency] as const);
     const checkPayload = await time(skill.name, "payload schema", () => compilePayloadCheck(`skill '${skill.name}'`, skill.payload));
     await time(skill.name, "warmUp", () => warmUp(skill, info));
-    prepared.set(skill.name, { skill, folder: folderOf(skill.name), checkPayload, dependencies: new Map(uses) });
+    prepared.set(skill.name, { skill, folder: folderOf(skill.name), checkPayload, dependencies: new Map(uses), callSites: new CallSites(skill.steps) });
   }
   return prepared;
 }

@@ -14,7 +14,7 @@
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import type { EventEnvelope } from "../../core/event-envelope.ts";
 import type { EventOf } from "../author/event-contracts.ts";
-import { type CallReport, type FellBack, failureText, type RunAnswer } from "../../core/outcome.ts";
+import { type CallReport, type FailureRecord, type FellBack, failureText, type RunAnswer } from "../../core/outcome.ts";
 import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
 import type { RunTrace } from "../../core/spans.ts";
 import { Qualities, worseQuality } from "../../policy/fallback.ts";
@@ -32,6 +32,7 @@ import type { Dependency } from "../author/define-dependency.ts";
 import type { Resource } from "../author/define-resource.ts";
 import type { SettingsReader } from "../author/define-settings.ts";
 import { admitStep, unmetSteps } from "./admit-step.ts";
+import { replySite } from "./call-sites.ts";
 import { type OpenStep, queryPart, recordOf, stepPart } from "./open-step.ts";
 import { OpenStepContext } from "./open-step-context.ts";
 import { emittedMax, emitterOf, makeEmission } from "./emit.ts";
@@ -174,7 +175,9 @@ export class Run implements SkillContext<never>, RunOfCalls {
   }
 
   async reply(...[payload, options]: Parameters<SkillContext["reply"]>): Promise<void> {
-    if (this.#saga === undefined) await (this.#message ??= new RunMessage(this)).reply(payload, options);
+    if (this.#saga !== undefined) return;
+    this.#prepared.callSites.note(replySite);
+    await (this.#message ??= new RunMessage(this)).reply(payload, options);
   }
 
   /** How its calls went until it ended so. Of a run that goes backwards nobody asks again what its calls were answered: what failed is what it did before. */
@@ -205,7 +208,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
 
   /** Its time is over. */
   expire(): void {
-    this.end({ kind: "timed-out", failure: runTimeout(this.order.timeoutMs, this.#open?.name) });
+    this.end({ kind: "timed-out", failure: this.#placed(runTimeout(this.order.timeoutMs, this.#open?.name)) });
   }
 
   /**
@@ -249,11 +252,15 @@ export class Run implements SkillContext<never>, RunOfCalls {
     if (this.#saga?.stage === "replaying" || this.#saga?.stage === "over") return this.#goBack(this.#saga);
     const failedStep = this.#failedStep?.error === thrown ? this.#failedStep?.name : undefined;
     const { record, retryable } = describeFailure(thrown, this.#open?.name ?? failedStep, this.#prepared.folder);
-    const answer = { kind: "failed", failure: record, retryable } as const;
+    const answer = { kind: "failed", failure: this.#placed(record), retryable } as const;
     const recorded = isStored ? this.#late?.record() : undefined;
     if (recorded === undefined) this.end(answer);
     // What comes next goes on behind them.
     else void waitForRecord(this, recorded).then((result) => this.end(result === "stale" ? { kind: "stale" } : answer));
+  }
+
+  #placed(failure: FailureRecord): FailureRecord {
+    return this.#prepared.callSites.complete(failure, this.#prepared.folder);
   }
 
   checkMayAct(): void {
@@ -320,6 +327,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
     if (this.#isEnded) throw new RunEnded();
     const [options, effect] = stepArguments<AnyStepOptions<Result>, AnyStepEffect<Result>>(given, last);
     const kind = admitStep({ name, options, effect }, { isCritical: this.#prepared.skill.critical, open: this.#open?.name, met: this.#met });
+    this.#prepared.callSites.note(name);
     const mayBeLate = kind === "idempotent" && options.compensate === undefined && !this.#prepared.skill.critical;
     if (this.#isInterrupted) await this.#recordLate().then(() => this.#stop({ kind: "interrupted" }));
     if (this.#saga !== undefined) {
