@@ -19,6 +19,7 @@ import { retryEntityOf, type SourcePlace, type SourceSettings } from "../core/co
 import type { CredentialNews } from "../core/credential-news.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import type { EntityDepth, EntitySettings, SendingCheck } from "../ports/broker-facts.ts";
+import { sessionsHeldMax } from "../policy/session-turns.ts";
 import type { Publisher } from "../ports/publisher.ts";
 import type { Scheduler } from "../ports/scheduler.ts";
 import type { Transport } from "../ports/transport.ts";
@@ -61,8 +62,8 @@ export async function composeScheduler(config: Pick<Config, "serviceBus" | "tran
   return (await import("../adapters/service-bus/scheduler.ts")).createServiceBusScheduler(connection);
 }
 
-/** Makes transports, of entities or of their dead letters, that share what can be shared. */
-export type MakeTransport = (entity: Entity) => Transport;
+/** Makes transports, of entities or of their dead letters, that share what can be shared; of an entity's sessions so many are held at once. */
+export type MakeTransport = (entity: Entity, sessionsMax?: number) => Transport;
 
 export async function composeTransports(config: Pick<Config, "serviceBus" | "transport">, heard?: Heard): Promise<MakeTransport> {
   const connection = await connectionOf(config.serviceBus);
@@ -75,12 +76,12 @@ export async function composeTransports(config: Pick<Config, "serviceBus" | "tra
   }
   const options = { ...connection, clock, ...(heard === undefined ? {} : { heard }) };
   const shared = new SharedConnection(options);
-  return (entity) => createAmqpTransport({ ...options, entity }, shared);
+  return (entity, sessionsMax) => createAmqpTransport({ ...options, entity, sessionsMax }, shared);
 }
 
 /** A subscription is read together with its retry queue. */
 export function transportOf(source: SourceSettings, make: MakeTransport): Transport {
-  const main = make(entityOf(source));
+  const main = make(entityOf(source), source.sessions && sessionsHeldMax(source.sessions));
   if ("queue" in source) return main;
   return (source.sessions === undefined ? mergeTransports : readBesideSessions)(main, make({ queue: source.retryQueue }), systemClock);
 }

@@ -13,7 +13,7 @@ import type { Clock, Timer } from "../core/clock.ts";
 import type { Delivery } from "../core/delivery.ts";
 import { messageOf, TransportError } from "../core/errors.ts";
 import type { BrokerClock } from "../policy/broker-clock.ts";
-import { acceptPauseMs, acceptsWanted, dryAfterMs, goesOn, isIdle, wouldGiveWay } from "../policy/session-turns.ts";
+import { acceptPauseMs, acceptsWanted, dryAfterMs, goesOn, isIdle, restsMax, wouldGiveWay } from "../policy/session-turns.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
 import type { HeldSession } from "../ports/transport.ts";
 import type { LockKeeper } from "./lock-keeper.ts";
@@ -33,8 +33,6 @@ const lookMs = dryAfterMs / 2;
 const slowLookMs = 250;
 /** A session's lock is renewed once less than this part of it is left. */
 const renewBelow = 0.5;
-/** Sessions whose message waits, and that stay here: so many, or as many as there are places. */
-const restsMin = 64;
 /** A message that comes after a wait of so long was sent just now. */
 const awaitedAfterMs = 200;
 
@@ -166,7 +164,7 @@ export class Sessions implements Receiving {
     if (turn.stage !== "working") return;
     this.#move(turn, "resting");
     this.#resting.set(turn, this.#options.clock.monotonicMs() + forMs);
-    if (this.#resting.size > Math.max(restsMin, this.#options.sessions.concurrentMax)) this.#letLongestGo();
+    if (this.#resting.size > restsMax(this.#options.sessions)) this.#letLongestGo();
     this.#fill();
   }
 

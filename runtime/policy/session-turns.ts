@@ -18,6 +18,18 @@ const acceptsMax = 8;
 const pauseMinMs = 50;
 const pauseMaxMs = 5_000;
 
+/** Sessions whose message waits, and that stay here: so many, or as many as there are places. */
+const restsMin = 64;
+
+export function restsMax({ concurrentMax }: Pick<TurnPolicy, "concurrentMax">): number {
+  return Math.max(restsMin, concurrentMax);
+}
+
+/** Sessions that a worker holds at once, or asks for, at the most. */
+export function sessionsHeldMax(policy: Pick<TurnPolicy, "concurrentMax">): number {
+  return policy.concurrentMax + restsMax(policy) + acceptsMax;
+}
+
 export interface TurnPolicy {
   readonly concurrentMax: number;
   readonly idleMs: number;

@@ -7,13 +7,16 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { Worker } from "node:worker_threads";
 import { Redis } from "ioredis";
+import { entitySessionsMax } from "#runtime/adapters/amqp/limits.ts";
 import { SharedConnection } from "#runtime/adapters/amqp/shared-connection.ts";
 import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
 import { createRedisRunStore, sharedClientOf } from "#runtime/adapters/redis/run-store.ts";
 import { createThreadedSqliteRunStore, sharedThreadOf } from "#runtime/adapters/sqlite/threaded-run-store.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
+import type { Transport } from "#runtime/ports/transport.ts";
 import { startBroker } from "#load/broker/broker.ts";
+import { startBench } from "../support/broker.ts";
 import { claimOf } from "../contracts/run-store-fixtures.ts";
 import { eventually, within } from "../support/eventually.ts";
 import { startRedis } from "../support/redis-server.ts";
@@ -98,4 +101,42 @@ test("transports of one namespace have one connection, and one that stops leaves
   assert.equal(await transports[1]?.hasBacklog(), false);
   await within("the other to stop", transports[1]?.stop() ?? Promise.resolve(), 5_000);
   await eventually("the connection to close", () => broker.inspect().connections === 0, 5_000);
+});
+
+test("a connection holds hundreds of sessions beside each other", async (t) => {
+  const bench = await startBench(t, { entities: { queues: [{ name: "orders", requiresSession: true }] } });
+  const count = 300;
+  await bench.client.createSender("orders").sendMessages(Array.from({ length: count }, (_, index) => ({ sessionId: `s${index}`, body: Buffer.alloc(1) })));
+  const transport = createAmqpTransport({ connectionString: bench.broker.connectionString, entity: { queue: "orders" }, clock: systemClock });
+  t.after(() => transport.stop());
+  await transport.start();
+  const lost: unknown[] = [];
+  for (let held = 0; held < count; held += 1) {
+    const session = await transport.acceptSession(5_000);
+    assert.ok(session !== undefined, `expected ${count} sessions, found ${held}`);
+    session.listen({ delivery: () => undefined, lost: (error) => lost.push(error) });
+  }
+  assert.deepEqual([lost, bench.broker.inspect().connections], [[], 2], "expected one connection beside that of the sender");
+  await transport.stop();
+});
+
+test("transports that may hold more sessions than fit on a connection have a further one, and those that hold none are on the first", async (t) => {
+  const broker = await startBroker({ entities: { queues: [...consumers, "mail"] } });
+  t.after(() => broker.stop());
+  const options = { connectionString: broker.connectionString, clock: systemClock };
+  const shared = new SharedConnection(options);
+  const start = async (queue: string, sessionsMax?: number): Promise<Transport> => {
+    const transport = createAmqpTransport({ ...options, entity: { queue }, sessionsMax }, shared);
+    await transport.start();
+    return transport;
+  };
+  const first = await start("orders", entitySessionsMax - 100);
+  const second = await start("letters", 101);
+  assert.equal(broker.inspect().connections, 2);
+  const others = [await start("mail"), await start("mail", 100)];
+  assert.equal(broker.inspect().connections, 2);
+  await Promise.all([first, ...others].map((transport) => transport.stop()));
+  await eventually("the first connection to close", () => broker.inspect().connections === 1, 5_000);
+  await second.stop();
+  await eventually("the second connection to close", () => broker.inspect().connections === 0, 5_000);
 });

@@ -18,7 +18,7 @@ import type { CredentialNews } from "../../core/credential-news.ts";
 import type { TransportError } from "../../core/errors.ts";
 import { Authorizer } from "./authorizer.ts";
 import { connectionErrorOf } from "./errors.ts";
-import { closeTimeoutMs, idleTimeOutMs, messageBytesMax, partialBytesMax, reopenPauseMs, unsettledMax } from "./limits.ts";
+import { closeTimeoutMs, idleTimeOutMs, messageBytesMax, partialBytesMax, reopenPauseMs, sessionsMax, unsettledMax } from "./limits.ts";
 import { audienceOf } from "./namespace.ts";
 import type { Namespace } from "./namespace.ts";
 import { RequestLink } from "./request-link.ts";
@@ -131,7 +131,7 @@ export class BrokerConnection {
         idleTimeOutMs,
         openTimeOutMs: answerTimeoutMs,
         closeTimeOutMs: closeTimeoutMs,
-        limits: { unsettledMax, messageBytesMax, partialBytesMax },
+        limits: { sessionsMax, unsettledMax, messageBytesMax, partialBytesMax },
         clock: {
           nowMs: () => clock.monotonicMs(),
           after: (delayMs, callback) => {

@@ -47,6 +47,12 @@ export const tokenTimeoutMs = 30_000;
 /** Credit that a link holds at once; what was granted beyond waits. */
 export const linkCreditMax = 10_000;
 
+/** Sessions of a connection at once, one for each link and each session of an entity that is held: more than Service Bus takes, which are 5 000. */
+export const sessionsMax = 8_192;
+
+/** Of these, how many are for sessions of entities: the rest is for the links of a hundred sources, and those that are replaced. */
+export const entitySessionsMax = 3_000;
+
 /** Deliveries of one link that may be unsettled; more than any worker holds. */
 export const unsettledMax = 262_144;
 

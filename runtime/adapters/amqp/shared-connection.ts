@@ -1,9 +1,12 @@
-/** One connection for several transports: made for the first that starts, closed after the last that stops. */
+/**
+ * One connection for several transports: made for the first that starts, closed after the last that stops. Only what holds more sessions of
+ * entities than fit beside those of others has a further one.
+ */
 import type { Clock } from "../../core/clock.ts";
 import type { CredentialNews } from "../../core/credential-news.ts";
 import { ConfigurationError } from "../../core/errors.ts";
 import { BrokerConnection } from "./broker-connection.ts";
-import { answerTimeoutDefaultMs, answerTimeoutMinMs } from "./limits.ts";
+import { answerTimeoutDefaultMs, answerTimeoutMinMs, entitySessionsMax } from "./limits.ts";
 import { type Namespace, type NamespaceOptions, parseNamespace } from "./namespace.ts";
 
 export type SharedConnectionOptions = NamespaceOptions & {
@@ -14,11 +17,19 @@ export type SharedConnectionOptions = NamespaceOptions & {
   readonly heard?: (news: CredentialNews) => void;
 };
 
+/** One of the connections, and what is on it. */
+interface Shared {
+  readonly broker: BrokerConnection;
+  users: number;
+  /** Sessions of entities that they may hold at once. */
+  sessions: number;
+}
+
 export class SharedConnection {
   readonly answerTimeoutMs: number;
   readonly #options: SharedConnectionOptions;
-  #broker: BrokerConnection | undefined;
-  #users = 0;
+  /** Whoever holds no sessions is on the first. */
+  readonly #all: Shared[] = [];
 
   /** Nothing is connected before somebody joins. Throws `ConfigurationError`. */
   constructor(options: SharedConnectionOptions) {
@@ -34,19 +45,27 @@ export class SharedConnection {
     return parseNamespace(this.#options);
   }
 
-  /** Who joins leaves once. */
-  join(namespace: Namespace): BrokerConnection {
-    this.#users += 1;
-    const { clock, heard } = this.#options;
-    this.#broker ??= new BrokerConnection({ namespace, clock, answerTimeoutMs: this.answerTimeoutMs, heard });
-    return this.#broker;
+  /** Who joins leaves once, and says the same of its sessions: how many of an entity's it may hold at once. */
+  join(namespace: Namespace, sessions: number): BrokerConnection {
+    let shared = this.#all.find((known) => sessions === 0 || known.sessions + sessions <= entitySessionsMax);
+    if (shared === undefined) {
+      const { clock, heard } = this.#options;
+      shared = { broker: new BrokerConnection({ namespace, clock, answerTimeoutMs: this.answerTimeoutMs, heard }), users: 0, sessions: 0 };
+      this.#all.push(shared);
+    }
+    shared.users += 1;
+    shared.sessions += sessions;
+    return shared.broker;
   }
 
-  async leave(): Promise<void> {
-    this.#users -= 1;
-    if (this.#users > 0) return;
-    const broker = this.#broker;
-    this.#broker = undefined;
-    await broker?.stop();
+  async leave(broker: BrokerConnection, sessions: number): Promise<void> {
+    const at = this.#all.findIndex((known) => known.broker === broker);
+    const shared = this.#all[at];
+    if (shared === undefined) return;
+    shared.users -= 1;
+    shared.sessions -= sessions;
+    if (shared.users > 0) return;
+    this.#all.splice(at, 1);
+    await broker.stop();
   }
 }

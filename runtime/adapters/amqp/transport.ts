@@ -22,6 +22,8 @@ import { SharedConnection, type SharedConnectionOptions } from "./shared-connect
 
 export type AmqpTransportOptions = SharedConnectionOptions & {
   readonly entity: Entity;
+  /** Sessions of the entity that are held at once, at the most; default none. */
+  readonly sessionsMax?: number | undefined;
 };
 
 /** Nothing is connected before `start`. The connection is its own, or one that others use, too. */
@@ -51,18 +53,18 @@ class AmqpTransport implements Transport {
   }
 
   async start(): Promise<void> {
-    const { clock, entity } = this.#options;
+    const { clock, entity, sessionsMax = 0 } = this.#options;
     const address = this.#address;
     const { answerTimeoutMs, namespace } = this.#connection;
     const expected = `to reach the entity ${address} of ${namespace.host}`;
     refuseOtherEntity(expected, namespace, "queue" in entity ? entity.queue : entity.topic);
-    const broker = this.#connection.join(namespace);
+    const broker = this.#connection.join(namespace, sessionsMax);
     const management = new Management({ broker, address, clock, answerTimeoutMs });
     try {
       await management.start();
     } catch (thrown) {
       management.stop();
-      await this.#connection.leave();
+      await this.#connection.leave(broker, sessionsMax);
       throw startError(expected, thrown);
     }
     const sessions = new EntitySessions({ broker, management, address, clock, answerTimeoutMs, newName: this.#newName });
@@ -83,7 +85,7 @@ class AmqpTransport implements Transport {
     await Promise.all([connected?.sessions.stop(), ...[...this.#receivers].map((receiver) => receiver.stop())]);
     connected?.management.stop();
     try {
-      if (connected !== undefined) await this.#connection.leave();
+      if (connected !== undefined) await this.#connection.leave(connected.broker, this.#options.sessionsMax ?? 0);
     } finally {
       this.#deadlines.stop();
     }
