@@ -18,7 +18,7 @@ import { storeMemoryIn } from "../adapters/system/store-memory.ts";
 import { consumerName, firstSource, type SourceSettings } from "../core/config/sources.ts";
 import { ownIdentity } from "./identity.ts";
 import type { Config, RedisStoreSettings, StoreSettings } from "../core/config.ts";
-import { ConfigurationError, messageOf, StoreUnavailableError } from "../core/errors.ts";
+import { ConfigurationError, messageOf, StoreRefusedError, StoreUnavailableError } from "../core/errors.ts";
 import type { RunKind } from "../core/run.ts";
 import { reveal } from "../core/secret.ts";
 import type { PoolBoard } from "../ports/pool-board.ts";
@@ -117,7 +117,7 @@ async function nameKindsOf(config: Config, directory: string, kinds: readonly Ru
     await records.start();
     await records.name(kinds);
   } catch (error) {
-    if (!(error instanceof StoreUnavailableError)) throw error;
+    if (!(error instanceof StoreUnavailableError || error instanceof StoreRefusedError)) throw error;
   } finally {
     await records.stop();
   }

@@ -37,6 +37,13 @@ export class StoreUnavailableError extends HoldfastError {
   }
 }
 
+/** The run store serves, and refuses what was asked, for what it holds of it: the same would be refused again. */
+export class StoreRefusedError extends HoldfastError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("HOLDFAST_STORE_REFUSED", message, options);
+  }
+}
+
 /** Part of a run store did not answer: nothing is known of these entries of the batch, and the others were or can be carried out. */
 export class StorePartlyUnavailableError extends StoreUnavailableError {
   /** Places in the batch, from 0. */

@@ -1,5 +1,6 @@
 /** What a run's record keeps of its deaths and of what brought it back, the oldest first. */
 import type { Death } from "./death.ts";
+import { wellFormedJson } from "./well-formed-json.ts";
 
 /** Where a run that is brought back goes on: behind its last step, or as if nothing of it had happened. */
 export type ResumeFrom = "checkpoint" | "start";
@@ -62,11 +63,14 @@ export const cancelledLateMs = 2_000;
 export const historyMax = 20;
 
 const entryCharactersMax = 4_096;
+/** Of each text in an entry that is too long as it is, but for ids: then it fits, however its characters are written in JSON. */
+const shortCharactersMax = 48;
+const idCharactersMax = 128;
 
+/** One that is too long says less: a run ends all the same. */
 export function encodeEntry(entry: HistoryEntry): string {
-  const text = JSON.stringify(entry);
-  if (text.length > entryCharactersMax) throw new RangeError(`expected a history entry of at most ${entryCharactersMax} characters, found ${text.length}`);
-  return text;
+  const text = wellFormedJson(entry);
+  return text.length <= entryCharactersMax ? text : wellFormedJson(entry, (name) => (name.endsWith("Id") ? idCharactersMax : shortCharactersMax));
 }
 
 /** What cannot be read is left out: a record is worth more than a note on it. */

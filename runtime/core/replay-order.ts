@@ -6,6 +6,7 @@
 import { hash, timingSafeEqual } from "node:crypto";
 import type { Delivery } from "./delivery.ts";
 import { type ResumeFrom, whoCharactersMax } from "./history.ts";
+import { cutText } from "./well-formed-json.ts";
 
 export const replayHeader = "holdfast-replay";
 
@@ -36,8 +37,9 @@ function codeOf(secret: string, { id, from, patched, repeatsInDoubt, reason, who
   return hash("sha512-256", `${secret}\n${text}`, "base64url");
 }
 
-/** The header's value. */
-export function signReplay(secret: string, order: ReplayOrder, eventId: string, payloadHash: string): string {
+/** The header's value. What is too long for it is cut before it is signed: as it will be read. */
+export function signReplay(secret: string, { reason, who, ...rest }: ReplayOrder, eventId: string, payloadHash: string): string {
+  const order = { ...rest, reason: cutText(reason, replayReasonCharactersMax), who: cutText(who, whoCharactersMax) };
   return JSON.stringify({ ...order, code: codeOf(secret, order, eventId, payloadHash) } satisfies SignedOrder);
 }
 

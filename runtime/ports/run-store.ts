@@ -104,8 +104,8 @@ export type ReviveResult = "revived" | "refused";
 /**
  * The shared record of runs of one consumer, changed only by atomic operations. Every method takes a batch, answers in its
  * order, and rejects with `StoreUnavailableError` when the store is down or did not answer in time: then nothing is known of
- * the batch; or with `StorePartlyUnavailableError`, which names the entries of which nothing is known. Any other rejection says that the store serves and refuses this batch: its entries are then tried in smaller
- * batches, until the one at fault is found. No method is retried inside. A batch may name a run twice; its entries apply in order.
+ * the batch; or with `StorePartlyUnavailableError`, which names the entries of which nothing is known. Any other rejection, such as `StoreRefusedError`, says that the store serves and refuses this batch: its entries are then
+ * tried in smaller batches, until the one at fault is found. No method is retried inside. A batch may name a run twice; its entries apply in order.
  */
 export interface RunStore {
   /** How many calls of one kind it takes at once without each taking longer for it; left out where calls wait for each other. */

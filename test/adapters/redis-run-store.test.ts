@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { Redis } from "ioredis";
 import { createRedisRunStore, type RedisRunStoreOptions } from "#runtime/adapters/redis/run-store.ts";
-import { ConfigurationError, StoreUnavailableError } from "#runtime/core/errors.ts";
+import { ConfigurationError, StoreRefusedError, StoreUnavailableError } from "#runtime/core/errors.ts";
 import type { StoreSuspicion } from "#runtime/core/store-suspicion.ts";
 import type { Forgetting, RunStore } from "#runtime/ports/run-store.ts";
 import { forgettingContract, memoryOf, session } from "../contracts/forgetting.ts";
@@ -381,6 +381,24 @@ describe("redis run store on a server of its own", () => {
     await eventually("the store to answer again", () => store.ping());
     assert.equal((await store.claim([claimOf("a")], leaseMs))[0]?.kind, "acquired");
     assert.deepEqual(told, ["redelivered"]);
+  });
+
+  test("refuses what is asked of a key that holds no record, and says that it is not down: what else is asked goes on", async (t) => {
+    const prefix = `test-${randomUUID()}`;
+    const redis = redisFor(t, prefix);
+    const store = storeFor(t, sharedUrl, prefix);
+    await store.start();
+    await store.claim([claimOf("other-steps"), claimOf("damaged-step")], leaseMs);
+    await store.checkpoint([{ eventId: "damaged-step", epoch: 1, step: stepOf("one") }]);
+    await store.fail([{ eventId: "damaged-step", epoch: 1, state: "waiting", reason: "again", failures: 1, losses: 0 }]);
+    await redis.hset(`${prefix}:{orders}:s:damaged-step`, "one", "short");
+    await redis.set(`${prefix}:{orders}:s:other-steps`, "text");
+    await redis.set(`${prefix}:{orders}:r:no-record`, "text");
+    await redis.lpush(`${prefix}:{orders}:r:other-type`, "text");
+    const refused = (error: unknown): boolean => error instanceof StoreRefusedError && /look at what else writes/.test(error.message);
+    await assert.rejects(store.checkpoint([{ eventId: "other-steps", epoch: 1, step: stepOf("one") }]), refused);
+    for (const eventId of ["no-record", "other-type", "damaged-step"]) await assert.rejects(store.claim([claimOf(eventId)], leaseMs), refused, eventId);
+    assert.equal((await store.claim([claimOf("another")], leaseMs))[0]?.kind, "acquired");
   });
 
   test("gives up on a server that does not answer in time, and finds by its token what was done all the same", async (t) => {

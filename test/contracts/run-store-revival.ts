@@ -88,6 +88,18 @@ export function revivalContract(fixture: () => Fixture): void {
       assert.deepEqual((await store.claim([claimOf("a")], longMs))[0]?.kind, "dead");
     });
 
+    test("brings a run back whatever texts its death and its order hold: halves of a character, and very many that JSON writes long", async () => {
+      const { store } = fixture();
+      const control = "\u0001".repeat(256);
+      const deaths = { half: deathOf({ traceId: "\ud83d" }), long: deathOf({ code: control, step: control, skill: control, traceId: control }) };
+      for (const [eventId, odd] of Object.entries(deaths)) {
+        await store.claim([claimOf(eventId)], longMs);
+        assert.deepEqual(await store.fail([{ eventId, epoch: 1, state: "dead", reason: "odd", failures: 1, losses: 0, death: odd }]), ["written"], eventId);
+      }
+      const requests = Object.keys(deaths).map((eventId) => ({ eventId, epoch: 0, revival: replay(`r-${eventId}`, { reason: "mended \udc00" }) }));
+      assert.deepEqual(await store.revive(requests), ["revived", "revived"]);
+    });
+
     test("lets one of two messages that were sent again bring the run back", async () => {
       const { store } = fixture();
       await giveUp(store, "a");

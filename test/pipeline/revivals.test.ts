@@ -198,6 +198,20 @@ describe("an event that was given up", () => {
     );
   });
 
+  test("is brought back by an order whose reason is longer than what is kept of it, cut within a character", async () => {
+    const world = new World();
+    const process = await world.start();
+    await deadEvent(world, process);
+    world.send(await replayOf(world, world.message("a"), { ...order, reason: `x${"\u{1f600}".repeat(150)}` }));
+    await world.clock.advance(1_000);
+    assert.equal(world.statesOf("a").at(-1), "completed");
+    const { history } = await world.record("a");
+    assert.deepEqual(
+      history.flatMap((entry) => (entry.kind === "revived" ? [[entry.reason.length, entry.reason.isWellFormed()]] : [])),
+      [[200, true]],
+    );
+  });
+
   test("takes no order that was forged, or made for another event or payload", async () => {
     const world = new World();
     const process = await world.start();

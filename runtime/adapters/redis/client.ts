@@ -1,7 +1,7 @@
 // The connection: ioredis set up so that a command is answered in time or refused, and never sent again by itself.
 import type { Cluster, Redis } from "ioredis";
 import { isCluster } from "./is-cluster.ts";
-import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core/errors.ts";
+import { ConfigurationError, type HoldfastError, messageOf, StoreRefusedError, StoreUnavailableError } from "../../core/errors.ts";
 import { reveal } from "../../core/secret.ts";
 import { connect, type RedisPlace } from "./connect.ts";
 import { Login } from "./login.ts";
@@ -17,13 +17,27 @@ export interface RedisClientOptions extends RedisPlace {
 /** Words at the beginning of an error that only another configuration cures. */
 const refusals = ["WRONGPASS", "NOAUTH", "NOPERM", "ERR invalid password", "ERR Client sent AUTH"];
 
+/** How errors of scripts begin, before version 7 and since: with the line, behind which stands what the server or Lua says. */
+const inScript = /user_script: ?\d+: /g;
+
+/**
+ * Whether a server that serves met what it cannot work with: a key of another type, a record that is none. Lua says so in words of its
+ * own, the server with a code in capitals. It is no fault of what else was asked, nor of the server.
+ */
+function isOfRecord(found: string): boolean {
+  const said = found.split(inScript);
+  const last = said.at(-1) ?? "";
+  if (/^-?WRONGTYPE\b/.test(last)) return true;
+  return said.length > 1 && !/^-?[A-Z]{2,}\b/.test(last) && !/killed|memory|timeout/i.test(last);
+}
+
 function remedyFor(found: string): string {
   if (found.startsWith("MOVED")) return "it is a node of a cluster: say cluster: true beside its URL";
   if (found.includes("NOPERM")) return "give its user the commands and keys that it needs (see README, Redis)";
   return "look at the server and the way to it";
 }
 
-/** One connection, or one for each node of a cluster. Every rejection is a `StoreUnavailableError`. */
+/** One connection, or one for each node of a cluster. Every rejection is a `StoreUnavailableError`, or a `StoreRefusedError` of a script that met what is no record. */
 export class RedisClient {
   readonly #redis: Redis | Cluster;
   /** Without credentials. */
@@ -80,12 +94,12 @@ export class RedisClient {
       const call = scriptCall(script, keys, args, more);
       return await (call === undefined ? redis.callBuffer("evalsha", [script.sha, ...all()]) : redis.sendCommand(call));
     } catch (error) {
-      if (!messageOf(error).startsWith("NOSCRIPT")) throw this.#unavailable(error);
+      if (!messageOf(error).startsWith("NOSCRIPT")) throw this.#failed(script, error);
     }
     try {
       return await this.#redis.callBuffer("eval", [script.source, ...all()]);
     } catch (error) {
-      throw this.#unavailable(error);
+      throw this.#failed(script, error);
     }
   }
 
@@ -102,6 +116,13 @@ export class RedisClient {
   #ready(): Redis | Cluster {
     if (isCluster(this.#redis) && this.#redis.status !== "ready") throw new Error("no node of the cluster is connected");
     return this.#redis;
+  }
+
+  #failed({ name }: Script, error: unknown): HoldfastError {
+    const found = messageOf(error);
+    if (!isOfRecord(found)) return this.#unavailable(error);
+    const what = `expected Redis at ${this.#address} to hold records of this store under its keys, found in script ${name}: ${found}; look at what else writes there`;
+    return new StoreRefusedError(what, { cause: error });
   }
 
   #unavailable(error: unknown): StoreUnavailableError {

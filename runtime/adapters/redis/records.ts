@@ -1,7 +1,8 @@
 // What travels between the client and the scripts, packed and unpacked.
-import { StoreUnavailableError } from "../../core/errors.ts";
+import { StoreRefusedError, StoreUnavailableError } from "../../core/errors.ts";
 import { decodeHistory, encodeEntry, type HistoryEntry } from "../../core/history.ts";
 import { decodeSetbacks, type Setback } from "../../core/setback.ts";
+import { wellFormedJson } from "../../core/well-formed-json.ts";
 import type { RunKind, RunStanding, RunState, RunSummary, RunView, StepKind, StepRecord } from "../../core/run.ts";
 import { entryOf } from "../support/revival.ts";
 import type { ClaimRequest, ClaimResult, FailWrite, FinishWrite, ReviveRequest, ReviveResult, WriteResult } from "../../ports/run-store.ts";
@@ -94,7 +95,10 @@ function unpackSteps(fields: unknown): StepRecord[] {
     const packed = bytesOf(fields[index + 1], "a step");
     const kind = packed.length < stampBytes + stepHeaderBytes ? undefined : stepKinds[packed.readUInt8(stampBytes)];
     const state = kind && stepStates[packed.readUInt8(stampBytes + 1)];
-    if (kind === undefined || state === undefined) throw unexpected(`a packed step ${name}`, packed.toString("latin1"));
+    if (kind === undefined || state === undefined)
+      throw new StoreRefusedError(
+        `expected a packed step '${name}' in Redis, found ${packed.length} other bytes; look at what else writes under the store's prefix`,
+      );
     const step: StepRecord = {
       name,
       kind,
@@ -142,8 +146,8 @@ export function deathText(state: FailWrite["state"], death: FailWrite["death"]):
 /** What `revive.lua` reads. */
 export function packRevival({ epoch, revival }: ReviveRequest): string {
   const entry = entryOf(revival);
-  if (revival.by === "resend") return JSON.stringify({ epoch, enqueuedAtMs: revival.enqueuedAtMs, entry });
-  return JSON.stringify({ epoch, order: { id: revival.id, payloadHash: revival.payloadHash }, entry });
+  if (revival.by === "resend") return wellFormedJson({ epoch, enqueuedAtMs: revival.enqueuedAtMs, entry });
+  return wellFormedJson({ epoch, order: { id: revival.id, payloadHash: revival.payloadHash }, entry });
 }
 
 export function unpackRevivals(reply: unknown, count: number): ReviveResult[] {

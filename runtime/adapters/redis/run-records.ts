@@ -3,6 +3,7 @@
 //   holdfast:{orders}:kinds         what pipeline hashes stand for, by hash, written by workers that start
 import { cancelledLateMs, encodeEntry, whoCharactersMax } from "../../core/history.ts";
 import type { RunKind, RunState } from "../../core/run.ts";
+import { wellFormedJson } from "../../core/well-formed-json.ts";
 import { StoreUnavailableError } from "../../core/errors.ts";
 import {
   type Cancellation,
@@ -100,7 +101,7 @@ class RedisRunRecords implements RunRecords {
       reason.slice(0, reasonCharactersMax),
       payloadHash,
       pipelineHash,
-      entry === undefined ? "" : JSON.stringify(entry),
+      entry === undefined ? "" : wellFormedJson(entry),
       String(steps.length),
     ];
     const packed = steps.flatMap((step) => [step.name, String(step.atMs), packStep(step)]);
@@ -110,7 +111,7 @@ class RedisRunRecords implements RunRecords {
 
   async cancel({ eventId, reason, who, death, verdict }: Cancellation): Promise<"ended" | "asked" | "given-up" | "done" | "unknown"> {
     const { base, key } = this.#placeOf(eventId);
-    const entry = JSON.stringify({ kind: "cancelled", reason: reason.slice(0, reasonCharactersMax), who: who.slice(0, whoCharactersMax) });
+    const entry = wellFormedJson({ kind: "cancelled", reason: reason.slice(0, reasonCharactersMax), who: who.slice(0, whoCharactersMax) });
     const died = encodeEntry({ kind: "died", state: "dead", ...death, atMs: 0 });
     const args = [String(this.#options.retentionMs), base, entry, died, verdict === undefined ? "" : packStep(verdict), String(cancelledLateMs)];
     return cancelAnswers.get(String(await this.#connected().run(scripts.cancel, [key], args))) ?? "unknown";
@@ -120,13 +121,13 @@ class RedisRunRecords implements RunRecords {
     const { base, key } = this.#placeOf(eventId);
     const died: HistoryNote = { kind: "died", state: "dead", ...death };
     const args = [String(this.#options.retentionMs), base, String(epoch), reason.slice(0, reasonCharactersMax)];
-    const entries = [JSON.stringify(died), String(cancelledLateMs), JSON.stringify(entry)];
+    const entries = [wellFormedJson(died), String(cancelledLateMs), wellFormedJson(entry)];
     return giveUpAnswers.get(String(await this.#connected().run(scripts.giveUp, [key], [...args, ...entries]))) ?? "unknown";
   }
 
   async state({ eventId, epoch, step, entry }: StatedStep): Promise<"stated" | "moved" | "unknown"> {
     const { base, key } = this.#placeOf(eventId);
-    const args = [String(this.#options.retentionMs), base, String(epoch), step.name, packStep(step), JSON.stringify(entry)];
+    const args = [String(this.#options.retentionMs), base, String(epoch), step.name, packStep(step), wellFormedJson(entry)];
     return stateAnswers.get(String(await this.#connected().run(scripts.state, [key], args))) ?? "unknown";
   }
 
@@ -137,7 +138,7 @@ class RedisRunRecords implements RunRecords {
 
   async note(eventId: string, entry: HistoryNote): Promise<void> {
     const { base, key } = this.#placeOf(eventId);
-    await this.#connected().run(scripts.note, [key], [String(this.#options.retentionMs), base, JSON.stringify(entry)]);
+    await this.#connected().run(scripts.note, [key], [String(this.#options.retentionMs), base, wellFormedJson(entry)]);
   }
 
   #placeOf(eventId: string): { readonly base: string; readonly key: string } {

@@ -14,9 +14,12 @@ local now = nowMs()
 local function isDue(request, entries)
   local diedAtMs
   for _, text in ipairs(entries) do
-    local entry = cjson.decode(text)
-    if request.order and entry.replayId == request.order.id then return false end
-    if entry.kind == 'died' then diedAtMs = entry.atMs end
+    -- What cannot be read is left out: a record is worth more than a note on it.
+    local isReadable, entry = pcall(cjson.decode, text)
+    if isReadable then
+      if request.order and entry.replayId == request.order.id then return false end
+      if entry.kind == 'died' then diedAtMs = entry.atMs end
+    end
   end
   return request.order ~= nil or (diedAtMs ~= nil and request.enqueuedAtMs > diedAtMs)
 end
