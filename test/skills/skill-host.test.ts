@@ -1,11 +1,11 @@
 import { strict as assert } from "node:assert";
+import { AsyncLocalStorage } from "node:async_hooks";
 import { type TestContext, test } from "node:test";
 import { z } from "zod";
 import { PermanentError, type SkillContext, TransientError, defineSkill } from "../../runtime/index.ts";
 import { envelope, json, msgpack } from "../support/event-messages.ts";
 import { eventually } from "../support/eventually.ts";
 import { oddNames, oddWords } from "../support/odd-names.ts";
-import type { ThreadOrder } from "../../runtime/skills/host/run-order.ts";
 import { type HostBundle, makeHost } from "./host.ts";
 
 const handles = [{ eventType: envelope.eventType }];
@@ -598,29 +598,33 @@ test("steps and emitted events may have names that every object knows", async (t
   assert.equal(unknown.answer.kind === "failed" && unknown.answer.failure.code, "SKILL_UNKNOWN");
 });
 
-test("what is done for an event before its skill runs is not taken for the run that began before it", async (t) => {
-  const ended = Promise.withResolvers<void>();
-  const bundle = await hostOf(t, () => ended.promise);
-  const { host } = bundle;
-  const orders: ThreadOrder[] = [];
-  t.mock.method(host, "start", (order: ThreadOrder) => orders.push(order));
-  const runs = [bundle.begin(), bundle.begin()];
-  const [first, second] = orders;
-  assert.ok(first !== undefined && second !== undefined);
-  let atWork: unknown;
-  host.startNext(first);
-  assert.equal(host.atWork().runId, first.runId);
-  host.startNext(
-    new Proxy(second, {
-      get(order, key) {
-        if (key === "body") atWork ??= host.atWork().runId ?? "none";
-        return Reflect.get(order, key) as unknown;
-      },
-    }),
-  );
-  assert.deepEqual([atWork, host.atWork().runId], ["none", second.runId]);
-  host.leave();
-  assert.equal(host.atWork().runId, undefined);
-  ended.resolve();
+test("code at work is its own run's, and what is done between two runs is nobody's", async (t) => {
+  const atWork: unknown[] = [];
+  const look = (): void => void atWork.push(bundle.host.atWork().runId);
+  const bundle = await hostOf(t, async () => {
+    look();
+    await Promise.resolve();
+    look();
+  });
+  const first = bundle.begin();
+  look();
+  const second = bundle.begin();
+  look();
+  await Promise.all([first.answered, second.answered]);
+  assert.deepEqual(atWork, [first.runId, undefined, second.runId, undefined, first.runId, second.runId]);
+});
+
+test("what a run enters of its author's own context reaches neither the run after it nor what is done between them", async (t) => {
+  const own = new AsyncLocalStorage<number>();
+  const seen: unknown[] = [];
+  const bundle = await hostOf(t, async ({ attempt }) => {
+    seen.push(own.getStore());
+    own.enterWith(attempt);
+    await Promise.resolve();
+    seen.push(own.getStore());
+  });
+  const runs = [1, 2].map((attempt) => bundle.begin({ attempt }));
+  seen.push(own.getStore());
   await Promise.all(runs.map(({ answered }) => answered));
+  assert.deepEqual(seen, [undefined, undefined, undefined, 1, 2]);
 });

@@ -247,16 +247,14 @@ async function beginAll(host: SkillHost, reporter: Reporter, orders: readonly Th
     const order = orders[index]!;
     Atomics.store(progress, progressPlaces.isBeginning, 1);
     Atomics.add(progress, progressPlaces.begun, 1);
-    host.startNext(order);
+    host.start(order);
     Atomics.store(progress, progressPlaces.isBeginning, 0);
     const nowMs = monotonicMs();
     if (!reporter.isOverdue(nowMs)) continue;
     workMs += nowMs - sinceMs;
-    host.leave();
     await reporter.breathe(nowMs);
     sinceMs = monotonicMs();
   }
-  host.leave();
   workMs += monotonicMs() - sinceMs;
   // Runs that have just ended get in: the task's answer takes theirs along, and they cost no message of their own.
   await Promise.resolve();
