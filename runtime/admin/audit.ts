@@ -32,12 +32,16 @@ export class Audit {
     const safe = { ...entry, before: redactValue(entry.before), after: redactValue(entry.after) };
     this.#entries.push(safe);
     if (this.#entries.length > keptMax) this.#entries.shift();
-    const { operation, result } = entry;
+    this.count(entry);
+    this.#write(safe);
+  }
+
+  /** For the metric; `add` does so, too. */
+  count({ operation, result }: Pick<AuditEntry, "operation" | "result">): void {
     const key = `${operation} ${result}`;
     const known = this.#counts.get(key);
     if (known === undefined) this.#counts.set(key, { operation, result, count: 1 });
     else known.count += 1;
-    this.#write(safe);
   }
 
   /** The last one first. */

@@ -1,6 +1,7 @@
 /** Who is let in at a door to the admin API, and how what went wrong there is told. */
 import { hash } from "node:crypto";
-import type { FastifyRequest } from "fastify";
+import type { FastifyHttpOptions, FastifyRequest } from "fastify";
+import type { Server } from "node:http";
 import type { AdminAuthSettings } from "../core/config/admin.ts";
 import { messageOf } from "../core/errors.ts";
 import { type Authenticator, type Caller, openToAll, TokenAuthenticator } from "./authenticator.ts";
@@ -8,6 +9,31 @@ import { Pace } from "./pace.ts";
 import { Problem } from "./problem.ts";
 
 export const bodyBytesMax: number = 64 * 1024;
+/** What somebody may keep open without doing anything with it, and be nobody in particular. */
+export interface DoorTimes {
+  /** A request may take so long to arrive. */
+  readonly arrivesWithinMs: number;
+  /** A connection may stand still for so long: whoever takes nothing of an answer, or waits for one. */
+  readonly stillMaxMs: number;
+}
+
+const doorTimes: DoorTimes = { arrivesWithinMs: 30_000, stillMaxMs: 300_000 };
+/** How often requests that have not arrived are looked for. */
+const lookEveryMs = 5_000;
+
+/** What is the same for every door. */
+export function doorOptions({ arrivesWithinMs, stillMaxMs }: DoorTimes = doorTimes): FastifyHttpOptions<Server> {
+  return {
+    logger: false,
+    bodyLimit: bodyBytesMax,
+    requestTimeout: arrivesWithinMs,
+    connectionTimeout: stillMaxMs,
+    // Of the two times, Node takes the longer one for a request as a whole.
+    http: { headersTimeout: arrivesWithinMs, connectionsCheckingInterval: Math.min(arrivesWithinMs, lookEveryMs) },
+    forceCloseConnections: true,
+  };
+}
+
 /** How often one token may be wrong in a minute at one address: a program that goes on with one that has ended hinders nobody else. */
 const sameTokenPerMinute = 30;
 /** Wrong tokens of one address in a minute: behind a proxy, or within a cluster, many have the same. */

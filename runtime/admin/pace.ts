@@ -22,6 +22,13 @@ export class Pace {
     if (grant.granted === 0) throw tooMany(grant.afterMs);
   }
 
+  /** The same, as an answer: whether it is not too much. */
+  takes(caller: string): boolean {
+    const { bucket, grant } = this.#draw(caller, 1);
+    this.#keep(caller, bucket);
+    return grant.granted > 0;
+  }
+
   /** The same, without taking. */
   check(caller: string): void {
     const { grant } = this.#draw(caller, 1);

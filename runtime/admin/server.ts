@@ -8,7 +8,7 @@ import { loadPage } from "./assets.ts";
 import type { Audit } from "./audit.ts";
 import type { Caller } from "./authenticator.ts";
 import { documentText, type Route, routesOf } from "./document.ts";
-import { bodyBytesMax, Gate, problemOf } from "./gate.ts";
+import { doorOptions, Gate, problemOf } from "./gate.ts";
 import type { Call, Changed, Operation, Operations } from "./operations.ts";
 import { refuseOrigin } from "./origin.ts";
 import { Pace } from "./pace.ts";
@@ -36,7 +36,6 @@ export interface AdminServerOptions {
 const dryRunsAChange = 10;
 /** Of one caller; a page looks at dead letters each five seconds, and each second while a replay moves them. */
 const looksThroughPerMinute = 120;
-const requestTimeoutMs = 30_000;
 const apiPrefix = "/api/v1";
 
 export class AdminServer {
@@ -46,6 +45,8 @@ export class AdminServer {
   /** They change nothing, and look at as much. */
   readonly #dryRuns: Pace;
   readonly #looks: Pace;
+  /** Calls that are refused for their number stand in the audit now and then: all of them would take the place of everybody's changes. */
+  readonly #toldTooMany: Pace;
   readonly #server: FastifyInstance;
   /** Their names, by method and address as they are served. */
   readonly #operationsByUrl = new Map<string, string>();
@@ -58,13 +59,8 @@ export class AdminServer {
     this.#changes = new Pace(settings.changesPerMinute, monotonicMs);
     this.#dryRuns = new Pace(dryRunsAChange * settings.changesPerMinute, monotonicMs);
     this.#looks = new Pace(looksThroughPerMinute, monotonicMs);
-    this.#server = fastify({
-      logger: false,
-      bodyLimit: bodyBytesMax,
-      requestTimeout: requestTimeoutMs,
-      forceCloseConnections: true,
-      routerOptions: { maxParamLength: 512 },
-    });
+    this.#toldTooMany = new Pace(1, monotonicMs);
+    this.#server = fastify({ ...doorOptions(), routerOptions: { maxParamLength: 512 } });
     this.#prepare();
     this.#serveProbes();
     this.#serveApi();
@@ -168,7 +164,7 @@ export class AdminServer {
     return operation.run(call);
   }
 
-  /** What is refused is in the audit, too: it was tried. */
+  /** What is refused is in the audit, too: it was tried. Of what is refused for its number, one a minute of each caller. */
   async #change(route: Route, operation: Extract<Operation, { kind: "change" }>, call: Call): Promise<Changed> {
     const { audit, nowMs } = this.#options;
     const { who, role } = call.caller;
@@ -185,7 +181,10 @@ export class AdminServer {
       audit.add({ ...entry, target: changed.target, result: isDry ? "dry-run" : "done", before: changed.before, after: changed.after });
       return changed;
     } catch (error) {
-      audit.add({ ...entry, target: Object.values(call.params).join(" "), result: problemOf(error).kind, after: call.body });
+      const result = problemOf(error).kind;
+      const refused = { ...entry, target: Object.values(call.params).join(" "), result, after: call.body };
+      if (result !== "too-many" || this.#toldTooMany.takes(who)) audit.add(refused);
+      else audit.count(refused);
       throw error;
     }
   }

@@ -50,8 +50,8 @@ export class AdminEvents implements EventDoors {
   readonly #directory: string;
   readonly #places = new Map<string, Place>();
   readonly #replays: ReplayView[] = [];
-  /** Whose, by the id of a replay; none for those of everybody's letters. */
-  readonly #orderedFor = new Map<string, ReadonlySet<string>>();
+  /** Where they were ordered and for whom, by the id of a replay. */
+  readonly #ordered = new Map<string, { readonly source: string; readonly tenants: Tenants }>();
   readonly #running = new Set<Promise<void>>();
   readonly #abort = new AbortController();
 
@@ -190,8 +190,8 @@ export class AdminEvents implements EventDoors {
   /** Those that were ordered for these tenants, or some of them. */
   replays(tenants: Tenants): readonly ReplayView[] {
     const isShown = ({ id }: ReplayView): boolean => {
-      const ordered = this.#orderedFor.get(id);
-      return tenants === undefined || (ordered !== undefined && [...ordered].every((tenant) => tenants.has(tenant)));
+      const own = this.#ordered.get(id)?.tenants;
+      return tenants === undefined || (own !== undefined && [...own].every((tenant) => tenants.has(tenant)));
     };
     return this.#replays.filter(isShown).toReversed();
   }
@@ -200,17 +200,21 @@ export class AdminEvents implements EventDoors {
     const place = this.#place(source);
     const group = await place.letters.use((letters) => lettersOf(letters, order, tenants));
     const fingerprint = group[0]?.fingerprint ?? order.group;
-    const isUnderWay = ({ id, fingerprint: of, state, trouble }: ReplayView): boolean =>
-      of === fingerprint && state === "replaying" && trouble === "" && overlap(this.#orderedFor.get(id), tenants);
+    const { name } = firstSource(place.config);
+    // The same failure may lie in several sources.
+    const isUnderWay = ({ id, fingerprint: of, state, trouble }: ReplayView): boolean => {
+      const ordered = this.#ordered.get(id);
+      return of === fingerprint && state === "replaying" && trouble === "" && ordered?.source === name && overlap(ordered.tenants, tenants);
+    };
     if (this.#replays.some(isUnderWay)) throw new Problem("conflict", `expected a group that nobody replays here, found that ${fingerprint} is being replayed`);
     const first: GroupReport = { fingerprint, state: "replaying", letters: group.length, replayed: 0, completed: 0, failed: 0, why: "" };
     const id = randomUUID().slice(0, 8);
     const head = { id, orderedAt: time(Date.now()) };
     const shown = { ...head, ...first, trouble: "" };
     this.#replays.push(shown);
-    if (tenants !== undefined) this.#orderedFor.set(id, tenants);
+    this.#ordered.set(id, { source: name, tenants });
     const forgotten = this.#replays.length > replaysMax ? this.#replays.shift() : undefined;
-    if (forgotten !== undefined) this.#orderedFor.delete(forgotten.id);
+    if (forgotten !== undefined) this.#ordered.delete(forgotten.id);
     const tell = (report: GroupReport, trouble = ""): void => {
       const at = this.#replays.findIndex((one) => one.id === id);
       if (at >= 0) this.#replays[at] = { ...head, ...report, trouble };

@@ -102,13 +102,24 @@ export function placeOf(config: Config, directory: string): Place {
   const openRecords = async (): Promise<{ store: Store; records: Records; kinds: ReadonlyMap<string, RunKind> }> => {
     const store = composeRunStore(config, directory);
     const records = composeRunRecords(config, directory);
-    await store.start();
-    await records.start();
-    return { store, records, kinds: await kindsOf(records) };
+    try {
+      await store.start();
+      await records.start();
+      return { store, records, kinds: await kindsOf(records) };
+    } catch (error) {
+      await Promise.allSettled([records.stop(), store.stop()]);
+      throw error;
+    }
   };
   const openLetters = async (): Promise<Letters> => {
     const letters = await composeLetters(config, config.recovery.sweeps.forwardedTo);
-    for (const box of letters.boxes) await box.start();
+    try {
+      for (const box of letters.boxes) await box.start();
+    } catch (error) {
+      // What has started would stay open, once more with each call.
+      await stopAll(letters.boxes).catch(() => undefined);
+      throw error;
+    }
     return letters;
   };
   return {

@@ -2,6 +2,7 @@
 import { hostname } from "node:os";
 import type { Logger } from "pino";
 import { systemClock } from "../adapters/system/clock.ts";
+import { auditLog } from "../adapters/telemetry/log.ts";
 import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
 import { Audit } from "../admin/audit.ts";
 import { events } from "../admin/events.ts";
@@ -39,7 +40,7 @@ export async function openServer(config: Config & { readonly admin: AdminSetting
   const nowMs = (): number => Date.now();
   const monotonicMs = (): number => systemClock.monotonicMs();
   const view = (): WorkerView => worker.view();
-  const audit = new Audit((entry) => logger.info({ type: "admin.audit", ...entry }, `admin: ${entry.operation} by ${entry.who}: ${entry.result}`));
+  const audit = new Audit(auditLog(logger));
   const history = new History({ view, totals: () => metrics.totals(), nowMs });
   const backlog = composeBacklog(config);
   const scaling = new Scaling({

@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { Writable } from "node:stream";
 import { test } from "node:test";
 import { type Logger, pino } from "pino";
-import { EventLog, writeSkillLog } from "#runtime/adapters/telemetry/log.ts";
+import { auditLog, EventLog, writeSkillLog } from "#runtime/adapters/telemetry/log.ts";
 import { traceIdOf } from "#runtime/core/trace-context.ts";
 import type { AboutMessage } from "#runtime/ports/telemetry.ts";
 
@@ -108,4 +108,21 @@ test("a line says of an event what is on the list, and nothing that came along w
   log.emit({ ...stale, ...more });
   const [line = {}] = lines();
   assert.deepEqual([line["type"], line["eventId"], line["skill"], line["payload"], line["headers"]], ["run.stale", "e-1", "s", undefined, undefined]);
+});
+
+test("a change over the admin API is a line at every level, also the change that sets the level", () => {
+  const { logger, lines } = logOf();
+  const audit = auditLog(logger);
+  logger.level = "silent";
+  audit({ operation: "changeLogLevel", who: "ada", result: "done" });
+  logger.level = "error";
+  audit({ operation: "pause", who: "ada", result: "done" });
+  logger.info("something else");
+  assert.deepEqual(
+    lines().map(({ type, operation, who }) => [type, operation, who]),
+    [
+      ["admin.audit", "changeLogLevel", "ada"],
+      ["admin.audit", "pause", "ada"],
+    ],
+  );
 });

@@ -269,6 +269,11 @@ test("too many changes are refused, and told when to try again; looks are not", 
     const refused = await one.call("POST", "/api/v1/resume", { body: { reason: "a test" } });
     assert.equal(refused.headers.get("retry-after"), "20");
     assert.equal((await one.call("GET", "/api/v1/worker")).status, 200);
+    // Who goes on does not take the place of what others did.
+    assert.deepEqual(
+      one.audit.map(({ result }) => result),
+      ["done", "done", "done", "too-many"],
+    );
     await one.world.clock.advance(20_000);
     assert.equal((await one.call("POST", "/api/v1/resume", { body: { reason: "a test" } })).status, 200);
   } finally {

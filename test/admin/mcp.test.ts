@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -23,6 +23,7 @@ import type { Allowed } from "#runtime/admin/mcp/server.ts";
 import { adminSchema } from "#runtime/core/config/admin.ts";
 import { queueName } from "#runtime/testing/world/model-broker.ts";
 import { type AdminWorld, startAdmin } from "../support/admin-world.ts";
+import { within } from "../support/eventually.ts";
 import { runCommand, startCommand } from "../support/holdfast-command.ts";
 import { startTokenIssuer } from "../support/token-issuer.ts";
 
@@ -230,6 +231,19 @@ test("a token that keeps being wrong is not looked at at this door, either", asy
   let tries = 0;
   for (; status === 401 && tries < 100; tries += 1) ({ status } = await fetch(door.url, { method: "POST", headers, body: "{}" }));
   assert.deepEqual([status, tries], [429, 31]);
+});
+
+test("a request that does not arrive is ended, and so is a connection that stands still", async (t) => {
+  const still = { arrivesWithinMs: 60_000, stillMaxMs: 50 };
+  const slow = { arrivesWithinMs: 50, stillMaxMs: 60_000 };
+  for (const times of [still, slow]) {
+    const door = await openAgentDoor({ ...doorOf({ url: "http://127.0.0.1:1" }), auth: undefined, allowed: everything, times });
+    t.after(() => door.stop());
+    const socket = connect(Number(new URL(door.url).port), "127.0.0.1");
+    socket.on("error", () => undefined).resume();
+    socket.write("POST /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{");
+    await within("the end of the connection", once(socket, "close"));
+  }
 });
 
 test("a request whose answer fails is ended with 500, and why is told to who runs the door", async (t) => {

@@ -1,11 +1,14 @@
 // Whose a message, a dead letter and a record is, with messages in memory; and what the API's doors do with that, on a broker without a worker.
 import { strict as assert } from "node:assert";
+import { randomUUID } from "node:crypto";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ServiceBusClient } from "@azure/service-bus";
+import { Redis } from "ioredis";
 import { Problem } from "#runtime/admin/problem.ts";
 import { AdminEvents, lettersOf } from "#runtime/cli/admin-events.ts";
-import { Opened, Turns } from "#runtime/cli/admin-places.ts";
+import { Opened, placeOf, Turns } from "#runtime/cli/admin-places.ts";
 import { composeRunRecords, composeRunStore } from "#runtime/compose/store.ts";
 import { parseConfig } from "#runtime/core/config.ts";
 import type { Delivery } from "#runtime/core/delivery.ts";
@@ -16,6 +19,7 @@ import type { DeadLetterBox } from "#runtime/ports/dead-letters.ts";
 import { deliveryOf } from "#runtime/recovery/runs-message.ts";
 import { findMessages } from "#runtime/recovery/runs-messages.ts";
 import { findOwn, type Looked, ownPayloads, tenantOf } from "#runtime/recovery/whose.ts";
+import { eventually } from "../support/eventually.ts";
 import { runtimeModule, startWorkerBench } from "../support/worker-bench.ts";
 
 const acme = new Set(["acme"]);
@@ -145,6 +149,28 @@ test("what failed inside of several that are in use closes all of them; a refusa
   assert.deepEqual(closed, []);
   await assert.rejects(fail(new Error("the broker's connection is gone")), problem("unavailable"));
   assert.deepEqual(closed, ["records", "queues"]);
+});
+
+test("what cannot be opened as a whole leaves none of its parts open", async (t) => {
+  const url = process.env["REDIS_URL"] ?? "";
+  const redis = new Redis(url);
+  const user = `reader-${randomUUID()}`;
+  // Who may not list what pipeline hashes stand for, which is asked last.
+  await redis.acl("SETUSER", user, "on", ">word", "~*", "&*", "+@all", "-hgetall");
+  t.after(async () => {
+    await redis.acl("DELUSER", user);
+    await redis.quit();
+  });
+  const place = Object.assign(new URL(url), { username: user, password: "word" }).href;
+  const connectionString = "Endpoint=sb://127.0.0.1:1;SharedAccessKeyName=a;SharedAccessKey=b;UseDevelopmentEmulator=true";
+  const store = { kind: "redis", url: place, prefix: user } as const;
+  const config = parseConfig({ sources: [{ queue: "input" }], serviceBus: { connectionString }, plugins: ["./plugin"], store }, "test");
+  const { records } = placeOf(config, tmpdir());
+  await assert.rejects(
+    records.use(() => assert.fail("expected no records")),
+    problem("unavailable"),
+  );
+  await eventually("all connections to be closed", async () => !String(await redis.client("LIST")).includes(`user=${user}`));
 });
 
 test("one look at a time goes through all messages, a few wait, and more are refused", async () => {

@@ -59,4 +59,14 @@ test("without a source an event is found in the one that has it, dead letters ar
     groups.map(({ example }) => example.source),
     ["second"],
   );
+
+  // What died alike in two sources is replayed in each by itself.
+  const first = client.createReceiver("input");
+  const [other] = await first.receiveMessages(1, { maxWaitTimeInMs: 5_000 });
+  assert.ok(other !== undefined);
+  await first.deadLetterMessage(other, { deadLetterReason: "Tried", deadLetterErrorDescription: "by hand" });
+  const [group, same] = (await doors.deadLetters(undefined, undefined)) as readonly { readonly fingerprint: string }[];
+  assert.ok(group !== undefined && group.fingerprint === same?.fingerprint);
+  const replay = { group: group.fingerprint, expected: 1, from: "checkpoint", repeatsInDoubt: false, reason: "a test", who: "somebody" } as const;
+  for (const name of ["second", "input"]) assert.equal((await doors.replay(name, replay, undefined)).state, "replaying", name);
 });

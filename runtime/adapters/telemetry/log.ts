@@ -144,6 +144,19 @@ export function writeSkillLog(logger: Logger, lines: readonly SkillLine[]): void
   for (const { level, message, span, ...fields } of lines) logger[level]({ ...fields, ...(span && lineIds(span)) }, message);
 }
 
+/** What of a change over the admin API its line begins with. */
+interface AuditLine {
+  readonly operation: string;
+  readonly who: string;
+  readonly result: string;
+}
+
+/** Writes each change over the admin API, whatever the level: else who may set the level could end the audit, and it would not say so. */
+export function auditLog(logger: Logger): (line: AuditLine) => void {
+  const lines = logger.child({}, { level: "info" });
+  return (line) => lines.info({ type: "admin.audit", ...line }, `admin: ${line.operation} by ${line.who}: ${line.result}`);
+}
+
 /** Passes everything on to several. */
 export function teeTelemetry(all: readonly Telemetry[]): Telemetry {
   return {

@@ -7,7 +7,7 @@ import type { ServerResponse } from "node:http";
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { AdminAuthSettings } from "../../core/config/admin.ts";
-import { bodyBytesMax, Gate, problemOf } from "../gate.ts";
+import { doorOptions, type DoorTimes, Gate, problemOf } from "../gate.ts";
 import { refuseOrigin } from "../origin.ts";
 import { Problem } from "../problem.ts";
 import { type AgentServerOptions, agentServer } from "./server.ts";
@@ -21,6 +21,8 @@ export interface AgentDoorOptions extends Omit<AgentServerOptions, "token"> {
   /** Where agents connect, as they see it; undefined for where it listens. */
   readonly publicUrl: string | undefined;
   readonly monotonicMs: () => number;
+  /** For tests. */
+  readonly times?: DoorTimes;
   /** Hears of what failed while a request was answered, which its agent is told no more of than that. */
   failed(error: unknown): void;
 }
@@ -35,7 +37,7 @@ const path = "/mcp";
 const metadataPath = "/.well-known/oauth-protected-resource";
 
 export async function openAgentDoor(options: AgentDoorOptions): Promise<AgentDoor> {
-  const { auth, host, port, publicUrl, monotonicMs } = options;
+  const { auth, host, port, publicUrl, monotonicMs, times } = options;
   const gate = new Gate(auth, monotonicMs);
   let resource = publicUrl ?? "";
   const refuse = (reply: FastifyReply, error: unknown): FastifyReply => {
@@ -43,7 +45,7 @@ export async function openAgentDoor(options: AgentDoorOptions): Promise<AgentDoo
     if (problem.kind === "failed") options.failed(problem.cause);
     return refused(reply, problem, metadataUrlOf(resource));
   };
-  const server = fastify({ logger: false, bodyLimit: bodyBytesMax, forceCloseConnections: true });
+  const server = fastify(doorOptions(times));
   server.addHook("onRequest", (request, reply, done) => {
     void reply.headers({ "x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cache-control": "no-store" });
     done(refuseOrigin(request, auth !== undefined));
