@@ -1,6 +1,7 @@
 /** A contender under a load that does not wait for it, and when each event ended, from the moment when it was meant to be sent. */
 import { createAmqpPublisher } from "#runtime/adapters/amqp/publisher.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
+import type { OutgoingMessage } from "#runtime/core/delivery.ts";
 import type { Publisher } from "#runtime/ports/publisher.ts";
 import type { Child } from "#load/dev/child.ts";
 import { Drive, type Ended } from "#load/generator/drive.ts";
@@ -10,13 +11,24 @@ import { type Arena, type Feed, until } from "./arena.ts";
 import type { Contender, Ground } from "./contenders.ts";
 import { NoteReader } from "./note-reader.ts";
 import { sharedClock, sharedMonotonicMs } from "./notes.ts";
+import { treeCpuMs } from "./process-cpu.ts";
 import { judge, type Verdict } from "./verdict.ts";
 
 /** A profile, what has a default left out. */
 export type Load = Pick<Profile, "events" | "arrivals" | "eventTypes"> & Partial<Profile>;
 
+/** What is sent before anything counts: so many events, and as many again once these have ended. */
+export interface WarmUp {
+  readonly events: number;
+  readonly times: number;
+  /** Each message as it is sent. */
+  readonly prepare: (message: OutgoingMessage) => OutgoingMessage;
+}
+
 export interface OpenLoopOptions {
   readonly load: Load;
+  /** Default 200 events as those of the load. */
+  readonly warmUp?: WarmUp;
   readonly content?: Readonly<Record<string, unknown>>;
   readonly ground?: Partial<Ground>;
   /** Workers; default 1. */
@@ -75,6 +87,11 @@ export class Subject {
     await Promise.all(stopping.map(async (child) => child?.stop()));
   }
 
+  /** What those that are there have used so far. */
+  cpuMs(): number {
+    return this.#children.reduce((sum, child) => sum + (treeCpuMs(child?.process.pid ?? 0) ?? Number.NaN), 0);
+  }
+
   freeze(number = 0): void {
     this.#children[number]?.process.kill("SIGSTOP");
   }
@@ -86,21 +103,29 @@ export class Subject {
 
 const pollMs = 10;
 const notesMaxMs = 1_500;
-const warmUpEvents = 200;
+const warmUpDefault: WarmUp = { events: 200, times: 1, prepare: (message) => message };
 const warmUpMaxMs = 20_000;
 const restDefaultMs = 60_000;
 const bodyBytes = 256;
 
 /** Connections are open and code is compiled before anything counts. */
-async function warmUp(publisher: Publisher, { queue, prefix }: Ground, { eventTypes }: Load, feed: Feed, reader: NoteReader): Promise<void> {
-  const stream = generatePlain({ events: warmUpEvents, eventTypes, sizes: { kind: "fixed", bytes: bodyBytes }, idPrefix: `${prefix}-warm-` });
-  const messages = [...stream].map(({ message }) => message);
-  await publisher.send(queue, messages);
-  const isOver = async (): Promise<boolean> => {
-    reader.next();
-    return reader.all.length >= messages.length && (await feed.left()) === 0;
-  };
-  await until(isOver, warmUpMaxMs);
+async function warmUp(
+  publisher: Publisher,
+  { queue, prefix }: Ground,
+  { load: { eventTypes }, warmUp: { events, times, prepare } = warmUpDefault }: OpenLoopOptions,
+  feed: Feed,
+  reader: NoteReader,
+): Promise<void> {
+  const stream = generatePlain({ events: events * times, eventTypes, sizes: { kind: "fixed", bytes: bodyBytes }, idPrefix: `${prefix}-warm-` });
+  const messages = [...stream].map(({ message }) => prepare(message));
+  for (let sent = events; sent <= messages.length; sent += events) {
+    await publisher.send(queue, messages.slice(sent - events, sent));
+    const isOver = async (): Promise<boolean> => {
+      reader.next();
+      return reader.all.length >= sent && (await feed.left()) === 0;
+    };
+    await until(isOver, warmUpMaxMs);
+  }
 }
 
 export async function openLoop(arena: Arena, contender: Contender, options: OpenLoopOptions): Promise<OpenLoop> {
@@ -124,7 +149,7 @@ export async function openLoop(arena: Arena, contender: Contender, options: Open
   });
   let polling: NodeJS.Timeout | undefined;
   try {
-    await warmUp(publisher, ground, profile, feed, reader);
+    await warmUp(publisher, ground, options, feed, reader);
     const first = reader.all.length;
     polling = setInterval(() => {
       for (const { place } of reader.next()) drive.ended(place);

@@ -81,13 +81,14 @@ export async function composeTraces({ traces }: Config, environment: NodeJS.Proc
   if (!exportsTraces(environment)) return undefined;
   const sampler = samplerOf(environment);
   const queue = exportQueueOf(environment, "TRACES");
-  const { TraceExport, openExporter, resourceOf } = await import("../adapters/telemetry/traces/exporter.ts");
-  const exporter = await openExporter(protocolOf(environment, "TRACES"));
+  const { TraceExport, loadExporter, originOf } = await import("../adapters/telemetry/traces/exporter.ts");
+  const open = await loadExporter(protocolOf(environment, "TRACES"));
   const { ratio = sampler.ratio ?? ratioDefault, followParent = sampler.followParent ?? true, slowMs } = traces;
   return {
     policy: { ratio, followParent, slowMs },
     start: (workerId, lost) => {
-      return new TraceExport({ ...queue, clock: systemClock, exporter, resource: resourceOf(describeWorker(workerId)), version: ownVersion(), lost });
+      const exporter = open(originOf(describeWorker(workerId), ownVersion()));
+      return new TraceExport({ ...queue, clock: systemClock, exporter, lost });
     },
   };
 }

@@ -6,7 +6,7 @@ import type { SpanContext } from "./trace-context.ts";
 
 export type SpanKind = "internal" | "client" | "producer" | "consumer";
 
-type Value = string | number | readonly string[];
+export type SpanValue = string | number | readonly string[];
 
 /** A name: of a queue, a skill, a step, a model. */
 const namePattern = /^[\w .:@/~+-]{1,260}$/;
@@ -68,8 +68,9 @@ const numbers = [
 
 export type SpanAttribute = (typeof names)[number] | (typeof words)[number] | (typeof lists)[number] | (typeof codes)[number] | (typeof numbers)[number];
 
-type Check = (value: unknown) => value is Value;
-const kinds: ReadonlyMap<SpanAttribute, Check> = new Map<SpanAttribute, Check>([
+type Check = (value: unknown) => value is SpanValue;
+/** What a value of each must be. */
+export const spanAttributes: ReadonlyMap<SpanAttribute, Check> = new Map<SpanAttribute, Check>([
   ...names.map((name) => [name, isName] as const),
   ...words.map((name) => [name, isWord] as const),
   ...lists.map((name) => [name, areWords] as const),
@@ -77,7 +78,7 @@ const kinds: ReadonlyMap<SpanAttribute, Check> = new Map<SpanAttribute, Check>([
   ...numbers.map((name) => [name, isNumber] as const),
 ]);
 
-export type SpanAttributes = { readonly [Name in SpanAttribute]?: Value | undefined };
+export type SpanAttributes = { readonly [Name in SpanAttribute]?: SpanValue | undefined };
 
 /** Which runs are told of. */
 export interface SamplingPolicy {
@@ -132,14 +133,19 @@ export interface Span extends SpanContext {
 }
 
 /** What may be told of it: attributes that are not on the list, or not of their kind, are left out. */
-export function allowedAttributes({ attributes, error }: Pick<Span, "attributes" | "error">): (readonly [name: SpanAttribute, value: Value])[] {
-  const allowed: (readonly [name: SpanAttribute, value: Value])[] = [];
+export function allowedAttributes({ attributes, error }: Pick<Span, "attributes" | "error">): (readonly [name: SpanAttribute, value: SpanValue])[] {
+  const allowed: (readonly [name: SpanAttribute, value: SpanValue])[] = [];
   for (const name of Object.keys(attributes) as SpanAttribute[]) {
     const value = attributes[name];
-    if (value !== undefined && kinds.get(name)?.(value) === true) allowed.push([name, value]);
+    if (value !== undefined && spanAttributes.get(name)?.(value) === true) allowed.push([name, value]);
   }
-  if (error !== undefined) allowed.push(["error.type", isCode(error) ? error : otherError]);
+  if (error !== undefined) allowed.push(["error.type", errorTypeOf(error)]);
   return allowed;
+}
+
+/** What may be told of the code of a failure. */
+export function errorTypeOf(error: string): string {
+  return isCode(error) ? error : otherError;
 }
 
 /** What is done, and with what: of what has no name, what is done. */

@@ -19,13 +19,13 @@ export const traceparentHeader = "traceparent";
 /** Azure's own clients wrote this one first, and some still do. */
 const traceparentHeaders: readonly string[] = [traceparentHeader, "Diagnostic-Id"];
 
-const traceIdDigits = 32;
+export const traceIdDigits = 32;
 /** Where the parts of a traceparent begin, and where it ends: `version-traceId-spanId-flags`. */
 const at = { traceId: 3, spanId: 36, flags: 53, end: 55 } as const;
 /** Longer ones come from versions that are not there yet; of these the beginning is read. */
 const traceparentCharactersMax = 128;
 const sampledFlag = 1;
-const [dash, zero, nine, a, f] = ["-", "0", "9", "a", "f"].map((character) => character.charCodeAt(0)) as [number, number, number, number, number];
+const dash = "-".charCodeAt(0);
 
 /** Undefined where it is none. */
 export function readTraceparent(value: unknown): TraceParent | undefined {
@@ -57,11 +57,13 @@ export function isOfTrace(traceparent: string, traceId: string): boolean {
   return traceId.length === traceIdDigits && traceparent.startsWith(traceId, at.traceId);
 }
 
-/** What a digit of an id counts; -1 for what is none. */
+/** By its character; -1 for what is no digit of an id. */
+const digits: Int8Array = Int8Array.from({ length: 128 }, (_, unit) => "0123456789abcdef".indexOf(String.fromCharCode(unit)));
+
+/** What a digit of an id counts; -1 for what is none. Looked up: digits and letters take turns as they like, which no processor foresees. */
 export function hexDigitAt(text: string, place: number): number {
   const unit = text.charCodeAt(place);
-  if (unit >= zero && unit <= nine) return unit - zero;
-  return unit >= a && unit <= f ? unit - a + 10 : -1;
+  return unit < digits.length ? digits[unit]! : -1;
 }
 
 function areHexDigits(text: string, from: number, to: number): boolean {
@@ -71,9 +73,13 @@ function areHexDigits(text: string, from: number, to: number): boolean {
 
 /** An id of zeros alone is none. */
 function isId(text: string, from: number, to: number): boolean {
-  if (!areHexDigits(text, from, to)) return false;
-  for (let place = from; place < to; place += 1) if (text.charCodeAt(place) !== zero) return true;
-  return false;
+  let all = 0;
+  for (let place = from; place < to; place += 1) {
+    const digit = hexDigitAt(text, place);
+    if (digit < 0) return false;
+    all |= digit;
+  }
+  return all !== 0;
 }
 
 export function writeTraceparent({ traceId, spanId }: SpanContext, isSampled: boolean): string {

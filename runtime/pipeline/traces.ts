@@ -26,6 +26,8 @@ export interface TracesOptions {
 
 /** Links of one span; more messages than that are counted, not linked. */
 const linksMax = 128;
+const system = "servicebus";
+const noLinks: readonly SpanContext[] = [];
 
 const verbNames: Readonly<Record<SettleOrder["verb"], string>> = {
   complete: "complete",
@@ -35,8 +37,29 @@ const verbNames: Readonly<Record<SettleOrder["verb"], string>> = {
   "dead-letter": "dead_letter",
 };
 
+/** The digits of each byte: an id is made of some, and most numbers of more bits would be written as digits by way of a heap number. */
+const bytes: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+const traceIdBytes = 16;
+const spanIdBytes = 8;
+
+/** One moment by both clocks. */
+interface Now {
+  readonly wallMs: number;
+  readonly monotonicMs: number;
+}
+
+type EndedPart = Pick<Span, "name" | "attributes" | "links" | "error"> & { readonly sinceMs: number };
+
+/** What a source is called in spans; the same for all of its messages. */
+interface Destination {
+  readonly name: string;
+  readonly subscription: string | undefined;
+}
+
 export class Traces {
   readonly #options: TracesOptions;
+  readonly #destinations = new Map<Source, Destination>();
 
   constructor(options: TracesOptions) {
     this.#options = options;
@@ -52,11 +75,12 @@ export class Traces {
     const { traceId, spanId } = delivery;
     delivery.said = trace.saidTraceId;
     delivery.error = trace.error;
-    const of = { traceId, links: [] };
     const attributes = { "holdfast.skill": work.skillName, "holdfast.attempt": work.attempt, "holdfast.spans_dropped": trace.spansDropped || undefined };
     const { startMs, endMs, error } = trace;
-    const run = { spanId: trace.spanId, parentSpanId: spanId, name: spanName("run", work.skillName), kind: "internal", startMs, endMs, error } as const;
-    delivery.spans.push({ ...of, ...run, attributes }, ...trace.spans.map((span) => ({ ...of, ...span })));
+    const name = spanName("run", work.skillName);
+    const { spans } = delivery;
+    spans.push({ traceId, spanId: trace.spanId, parentSpanId: spanId, name, kind: "internal", startMs, endMs, attributes, links: noLinks, error });
+    for (const part of trace.spans) spans.push({ traceId, links: noLinks, ...part });
   }
 
   /** It failed, or is refused; told of by whatever its thread has said. */
@@ -73,17 +97,15 @@ export class Traces {
     if (trace === undefined) return;
     const created = outbox.flatMap(({ headers }) => readTraceparent(headers[traceparentHeader]) ?? []);
     const [destination] = entities;
-    this.#add(trace, {
-      name: spanName("send", destination),
-      sinceMs: trace.sendingSinceMs,
-      attributes: {
-        ...operation("send", "send"),
-        ...(entities.every((entity) => entity === destination) ? { "messaging.destination.name": destination } : undefined),
-        "messaging.batch.message_count": outbox.length,
-      },
-      links: created.slice(0, linksMax),
-      error,
-    });
+    const attributes = {
+      "messaging.system": system,
+      "messaging.operation.type": "send",
+      "messaging.operation.name": "send",
+      "messaging.destination.name": entities.every((entity) => entity === destination) ? destination : undefined,
+      "messaging.batch.message_count": outbox.length,
+    };
+    const part = { name: spanName("send", destination), sinceMs: trace.sendingSinceMs, attributes, links: created.slice(0, linksMax), error };
+    this.#add(trace, part, this.#now());
   }
 
   settling({ trace }: Work, verb: SettleOrder["verb"]): void {
@@ -102,17 +124,23 @@ export class Traces {
 
   #tell(work: Work, trace: DeliveryTrace, outcome: FinalOutcome): void {
     const { batch, delivery, source, route } = work;
-    const { creation } = trace.joined;
-    if (trace.settling !== undefined) this.#addSettling(work, trace, trace.settling);
-    const links = creation === undefined ? [] : [creation];
+    const { traceId, spanId, parentSpanId, error, joined } = trace;
+    const { creation } = joined;
+    const now = this.#now();
+    if (trace.settling !== undefined) this.#addSettling(work, trace, trace.settling, now);
+    const links: SpanContext[] = creation === undefined ? [] : [creation];
     if (batch !== undefined) {
-      batch.context ??= { traceId: this.#randomId(32), spanId: this.#randomId(16) };
+      batch.context ??= { traceId: this.#randomId(traceIdBytes), spanId: this.#randomId(spanIdBytes) };
       if (batch.links.length < linksMax) batch.links.push(creation ?? trace);
-      links.push({ ...batch.context, isSampled: true });
+      links.push(batch.context);
     }
+    const destination = this.#destinationOf(source);
     const attributes: SpanAttributes = {
-      ...operation("process", "process"),
-      ...destinationOf(source),
+      "messaging.system": system,
+      "messaging.operation.type": "process",
+      "messaging.operation.name": "process",
+      "messaging.destination.name": destination.name,
+      "messaging.destination.subscription.name": destination.subscription,
       "messaging.message.id": delivery.messageId,
       "messaging.servicebus.message.delivery_count": delivery.attempt,
       "messaging.servicebus.message.enqueued_time": Math.round(delivery.enqueuedAtMs / 1_000),
@@ -124,27 +152,49 @@ export class Traces {
       "holdfast.outcome": outcome,
       "holdfast.trace_id": trace.said,
     };
-    const { traceId, spanId, parentSpanId, error } = trace;
-    const ended = { traceId, spanId, parentSpanId, name: spanName("process", source.name), kind: "consumer", attributes, links, error } as const;
-    this.#options.tracing.take([{ ...ended, ...this.#period(batch?.startMs ?? work.cameMs) }, ...trace.spans]);
+    const name = spanName("process", source.name);
+    const startMs = startOf(now, batch?.startMs ?? work.cameMs);
+    const { spans } = trace;
+    // It stands before its parts.
+    spans.unshift({ traceId, spanId, parentSpanId, name, kind: "consumer", startMs, endMs: now.wallMs, attributes, links, error });
+    this.#options.tracing.take(spans);
   }
 
-  #tellBatch({ source, messages, startMs, links }: ReceivedBatch, context: SpanContext): void {
-    const attributes = { ...operation("receive", "receive"), ...destinationOf(source), "messaging.batch.message_count": messages };
-    const told = { parentSpanId: undefined, name: spanName("receive", source.name), kind: "consumer", attributes, links, error: undefined } as const;
-    this.#options.tracing.take([{ ...context, ...told, ...this.#period(startMs) }]);
+  #tellBatch({ source, messages, startMs, links }: ReceivedBatch, { traceId, spanId }: SpanContext): void {
+    const destination = this.#destinationOf(source);
+    const attributes = {
+      "messaging.system": system,
+      "messaging.operation.type": "receive",
+      "messaging.operation.name": "receive",
+      "messaging.destination.name": destination.name,
+      "messaging.destination.subscription.name": destination.subscription,
+      "messaging.batch.message_count": messages,
+    };
+    const now = this.#now();
+    const told = { name: spanName("receive", source.name), kind: "consumer", attributes, links, error: undefined } as const;
+    this.#options.tracing.take([{ traceId, spanId, parentSpanId: undefined, ...told, startMs: startOf(now, startMs), endMs: now.wallMs }]);
   }
 
-  #addSettling({ source }: Work, trace: DeliveryTrace, { verb, sinceMs }: NonNullable<DeliveryTrace["settling"]>): void {
+  #addSettling({ source }: Work, trace: DeliveryTrace, { verb, sinceMs }: NonNullable<DeliveryTrace["settling"]>, now: Now): void {
     const name = verbNames[verb];
-    const attributes = { ...operation("settle", name), ...destinationOf(source), "messaging.servicebus.disposition_status": name };
-    this.#add(trace, { name: spanName(name, source.name), sinceMs, attributes, links: [], error: undefined });
+    const destination = this.#destinationOf(source);
+    const attributes = {
+      "messaging.system": system,
+      "messaging.operation.type": "settle",
+      "messaging.operation.name": name,
+      "messaging.destination.name": destination.name,
+      "messaging.destination.subscription.name": destination.subscription,
+      "messaging.servicebus.disposition_status": name,
+    };
+    this.#add(trace, { name: spanName(name, source.name), sinceMs, attributes, links: noLinks, error: undefined }, now);
   }
 
   /** A part of what a delivery takes; it ends now. */
-  #add(trace: DeliveryTrace, { sinceMs, ...part }: Pick<Span, "name" | "attributes" | "links" | "error"> & { readonly sinceMs: number }): void {
+  #add(trace: DeliveryTrace, { name, sinceMs, attributes, links, error }: EndedPart, now: Now): void {
     const { traceId, spanId: parentSpanId } = trace;
-    trace.spans.push({ traceId, spanId: this.#randomId(16), parentSpanId, kind: "client", ...part, ...this.#period(sinceMs) });
+    const startMs = startOf(now, sinceMs);
+    const spanId = this.#randomId(spanIdBytes);
+    trace.spans.push({ traceId, spanId, parentSpanId, name, kind: "client", startMs, endMs: now.wallMs, attributes, links, error });
   }
 
   #traceOf(work: Work): DeliveryTrace {
@@ -171,7 +221,7 @@ export class Traces {
   };
 
   #spanIdOf(work: Pick<TracedWork, "spanId">): string {
-    if (work.spanId === "") work.spanId = this.#randomId(16);
+    if (work.spanId === "") work.spanId = this.#randomId(spanIdBytes);
     return work.spanId;
   }
 
@@ -179,27 +229,35 @@ export class Traces {
     return readTraceparent(traceparent ?? traceparentOf(delivery, headers));
   }
 
-  /** From then until now, by the wall clock. */
-  #period(sinceMs: number): Pick<Span, "startMs" | "endMs"> {
+  #now(): Now {
     const { clock } = this.#options;
-    const endMs = clock.wallMs();
-    return { startMs: endMs - Math.max(0, clock.monotonicMs() - sinceMs), endMs };
+    return { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() };
   }
 
-  #randomId(digits: number): string {
+  #destinationOf(source: Source): Destination {
+    let destination = this.#destinations.get(source);
+    if (destination === undefined) {
+      destination = destinationOf(source);
+      this.#destinations.set(source, destination);
+    }
+    return destination;
+  }
+
+  #randomId(count: number): string {
     const { random } = this.#options;
+    // No byte is 0, so that no id is.
     let id = "";
-    while (id.length < digits) id += (Math.floor(random() * 0xffff_ffff) + 1).toString(16).padStart(8, "0").slice(-8);
+    for (let made = 0; made < count; made += 1) id += bytes[1 + Math.floor(random() * 255)]!;
     return id;
   }
 }
 
-function operation(type: string, name: string): SpanAttributes {
-  return { "messaging.system": "servicebus", "messaging.operation.type": type, "messaging.operation.name": name };
+/** When a period began that ends now, by the wall clock. */
+function startOf({ wallMs, monotonicMs }: Now, sinceMs: number): number {
+  return wallMs - Math.max(0, monotonicMs - sinceMs);
 }
 
-function destinationOf({ name }: Source): SpanAttributes {
+function destinationOf({ name }: Source): Destination {
   const at = name.lastIndexOf("/");
-  if (at < 0) return { "messaging.destination.name": name };
-  return { "messaging.destination.name": name.slice(0, at), "messaging.destination.subscription.name": name.slice(at + 1) };
+  return at < 0 ? { name, subscription: undefined } : { name: name.slice(0, at), subscription: name.slice(at + 1) };
 }

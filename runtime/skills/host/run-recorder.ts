@@ -26,16 +26,22 @@ export interface RecordedRun {
   readonly host: Pick<RunHost<never>, "nowMs" | "wallMs">;
 }
 
-/** What is told of a run that is over; undefined where nothing is. One that has recorded nothing is looked at here for the first time. */
-export function traceOf(policy: SamplingPolicy, run: RecordedRun, recorder: RunRecorder | undefined, answer: RunAnswer): RunTrace | undefined {
-  const facts = {
-    hasSucceeded: errorOf(answer) === undefined,
-    attempt: run.order.attempt,
-    durationMs: run.host.nowMs() - run.startedAtMs,
-    hasStumbled: recorder?.hasStumbled ?? false,
-  };
-  const isChosen = recorder?.isChosen ?? isTraceChosen(policy, run.traceId, run.order.traceparent);
-  if (!isChosen && !isRemarkable(policy, facts)) return undefined;
+/**
+ * What is told of a run that has taken so long; undefined where nothing is. One that has recorded nothing is looked at here for the first time: every
+ * run that is not told of comes by here.
+ */
+export function traceOf(
+  policy: SamplingPolicy,
+  run: RecordedRun,
+  recorder: RunRecorder | undefined,
+  answer: RunAnswer,
+  durationMs: number,
+): RunTrace | undefined {
+  if (!(recorder?.isChosen ?? isTraceChosen(policy, run.traceId, run.order.traceparent))) {
+    const { attempt } = run.order;
+    const facts = { hasSucceeded: errorOf(answer) === undefined, attempt, durationMs, hasStumbled: recorder?.hasStumbled ?? false };
+    if (!isRemarkable(policy, facts)) return undefined;
+  }
   return (recorder ?? new RunRecorder(policy, run)).finish(answer);
 }
 

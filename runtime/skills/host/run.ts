@@ -152,10 +152,10 @@ export class Run implements SkillContext<never>, RunOfCalls {
     return this.host.traces === undefined ? undefined : (this.#recorder ??= new RunRecorder(this.host.traces, this));
   }
 
-  /** What is told of it, once it has ended with that answer. */
-  traceOf(answer: RunAnswer): RunTrace | undefined {
+  /** What is told of it, once it has ended with that answer after so long. */
+  traceOf(answer: RunAnswer, durationMs: number): RunTrace | undefined {
     const { traces } = this.host;
-    return traces === undefined ? undefined : traceOf(traces, this, this.#recorder, answer);
+    return traces === undefined ? undefined : traceOf(traces, this, this.#recorder, answer, durationMs);
   }
 
   get openStep(): string | undefined {

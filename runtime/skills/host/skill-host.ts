@@ -339,8 +339,8 @@ export class SkillHost implements RunHost<Run> {
   ended(run: Run, answer: RunAnswer): void {
     this.#runs.delete(run.order.runId);
     this.#deadlines.delete(run);
-    const trace = run.traceOf(answer);
-    this.#options.sink.result(run.order.runId, answer, run.reports(answer), this.nowMs() - run.startedAtMs, run.recordingMs, trace);
+    const durationMs = this.nowMs() - run.startedAtMs;
+    this.#options.sink.result(run.order.runId, answer, run.reports(answer), durationMs, run.recordingMs, run.traceOf(answer, durationMs));
     this.#options.sink.worked(run.order.skill);
   }
 

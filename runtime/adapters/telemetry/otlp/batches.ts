@@ -44,7 +44,7 @@ export class Batches<Item> implements Reporter {
     const { queueMax, batchMax, delayMs, clock } = this.#options;
     const room = this.#isStopped ? 0 : Math.max(0, queueMax - this.#waiting.length);
     if (room < items.length) this.#losses.add(this.#isStopped ? "stop" : "buffer", items.length - room, "");
-    this.#waiting.push(...items.slice(0, room));
+    for (let index = 0; index < items.length && index < room; index += 1) this.#waiting.push(items[index]!);
     if (this.#waiting.length === 0 || this.#exporting !== undefined) return;
     if (this.#waiting.length >= batchMax) this.#begin();
     else
