@@ -3,9 +3,13 @@ import { enableCompileCache } from "node:module";
 import { extname } from "node:path";
 import { hearStopSignals } from "#runtime/cli/stop-signals.ts";
 import { exitCodes } from "#runtime/cli/exit-codes.ts";
+import { hearUncaught, writeFailure } from "#runtime/cli/last-words.ts";
+import { speakInLog } from "#runtime/cli/log-line.ts";
 import type { DevPlan } from "./dev-config.ts";
 
 hearStopSignals("stay");
+speakInLog();
+hearUncaught();
 // A thread asks for it as well; what was compiled for the code before is taken from there.
 enableCompileCache();
 const [config = "", packages = "[]"] = process.argv.slice(2);
@@ -34,7 +38,7 @@ try {
   process.send?.({ type: "reads", folders: await writeDevConfig(config, plan) });
   await start({ config }, { isHasty: true });
 } catch (error) {
-  process.stderr.write(`holdfast: ${error instanceof HoldfastError ? messageOf(error, 8_000) : String((error as Error).stack)}\n`);
   process.exitCode = exitCodes.failed;
+  writeFailure(error, { message: messageOf(error, 8_000), exitCode: exitCodes.failed, isDefect: !(error instanceof HoldfastError) });
 }
 await endProcess(Number(process.exitCode ?? 0));

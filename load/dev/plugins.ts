@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { exitCodes } from "#runtime/cli/exit-codes.ts";
+import { asMessage, writeLogLine } from "#runtime/cli/log-line.ts";
 import { takeOver } from "#runtime/cli/stop-signals.ts";
 import { messageOf } from "#runtime/core/errors.ts";
 import { startBroker } from "../broker/broker.ts";
@@ -22,7 +23,10 @@ const gatherMs = 30;
 /** For `holdfast send`. */
 const configFile = ".holdfast/dev.config.json";
 
-const say = (text: string): void => void process.stderr.write(`holdfast dev: ${text}\n`);
+function say(text: string): void {
+  const shown = `holdfast dev: ${text}`;
+  writeLogLine({ level: "info", ...asMessage(shown) }, shown);
+}
 
 /** By the URL of a plugin's entry, that of its file of stubs, or nothing. */
 function stubsOf(places: readonly PluginPlace[]): Readonly<Record<string, string>> {

@@ -1,11 +1,9 @@
 /** Whether a rate still rises, from looks at a count that grows, taken at any time. */
 
-/** The rate is taken over so long. */
+/** The rate is taken over so long; it rises while a span brings more than the best before. */
 const spanMs = 500;
-/** It rises while a span brings this much more than the best before. */
-const riseMin = 1.05;
-/** So many spans in a row in which it does not rise are enough. */
-const stillSpansMax = 2;
+/** So many spans in a row in which it does not rise are enough: a single one may have been slow for a reason of its own. */
+const stillSpansMax = 3;
 
 export class Rise {
   #fromMs: number;
@@ -21,7 +19,7 @@ export class Rise {
     const tookMs = nowMs - this.#fromMs;
     if (tookMs >= spanMs) {
       const rate = (count - this.#from) / tookMs;
-      this.#stillSpans = rate > this.#best * riseMin ? 0 : this.#stillSpans + 1;
+      this.#stillSpans = rate > this.#best ? 0 : this.#stillSpans + 1;
       this.#best = Math.max(this.#best, rate);
       this.#fromMs = nowMs;
       this.#from = count;

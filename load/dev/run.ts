@@ -1,6 +1,7 @@
 /** One trial from start to summary. */
 import { setTimeout as pause } from "node:timers/promises";
 import { exitCodes } from "#runtime/cli/exit-codes.ts";
+import { writeLogLine } from "#runtime/cli/log-line.ts";
 import { takeOver } from "#runtime/cli/stop-signals.ts";
 import { HoldfastError } from "#runtime/core/errors.ts";
 import type { TransportKind } from "#runtime/core/config.ts";
@@ -39,26 +40,24 @@ const stallMaxMs = 120_000;
 /** Seconds of which the account gives the throughput one by one. */
 const secondsListedMax = 60;
 
+const say = (text: string): void => writeLogLine({ level: "info", text: `holdfast dev: ${text}` });
+
 /** Runs a trial; `good` when every promise held, or it was stopped before it began, else `failed`. */
 export async function runDev(given: DevOptions): Promise<number> {
   const options = withEvents(given);
   const interrupted = new AbortController();
-  takeOver({ stop: () => interrupted.abort(), say: (text) => process.stderr.write(`${text}\n`) });
+  takeOver({ stop: () => interrupted.abort(), say: (text) => writeLogLine({ level: "warn", text }) });
   const display = new Display(process.stdout);
   const [world, source] = await Promise.all([startWorld(options.transport, interrupted.signal), makeAhead(options, interrupted.signal)]);
   if (world === undefined) return stoppedEarly();
-  const { page } = world.worker;
-  if (options.open && page !== undefined && hasScreen({ isTerminal: process.stdout.isTTY, platform: process.platform, environment: process.env }))
-    openPage(page);
   try {
     if (options.warmUp) {
-      process.stderr.write("holdfast dev: warming up: for some seconds the worker runs events that no figure counts (--no-warm-up leaves them out)\n");
-      await warmUp(
-        { ...world, reports: world.worker.reports },
-        { ...options, eventsMax: options.events ?? Number.MAX_SAFE_INTEGER, signal: interrupted.signal },
-      );
+      say("warming up: for some seconds the worker runs events that no figure counts (--no-warm-up leaves them out)");
+      const messages = await warmUp(world, { ...options, eventsMax: options.events ?? Number.MAX_SAFE_INTEGER, signal: interrupted.signal });
       if (interrupted.signal.aborted) return stoppedEarly();
+      say(`warmed up with ${messages} messages: account and live page begin now; the worker's /metrics count those messages, too`);
     }
+    showPage(options, world.worker.page);
     const trial = new Trial(options, source, world, display, interrupted.signal);
     const summary = await trial.run();
     process.stdout.write(`${JSON.stringify(summary)}\n`);
@@ -68,8 +67,12 @@ export async function runDev(given: DevOptions): Promise<number> {
   }
 }
 
+function showPage({ open }: DevOptions, page: string | undefined): void {
+  if (open && page !== undefined && hasScreen({ isTerminal: process.stdout.isTTY, platform: process.platform, environment: process.env })) openPage(page);
+}
+
 function stoppedEarly(): number {
-  process.stderr.write("holdfast: it was stopped before anything was sent; there is nothing to account for\n");
+  say("it was stopped before anything was sent; there is nothing to account for");
   return exitCodes.good;
 }
 

@@ -7,7 +7,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
 import { HoldfastError } from "#runtime/core/errors.ts";
-import { generate } from "../generator/generate.ts";
+import { defaultMix, generate } from "../generator/generate.ts";
 import { type Sendable, Sender } from "../generator/send.ts";
 import type { StandInControl } from "../stand-ins/client.ts";
 import type { BrokerControl } from "./broker-account.ts";
@@ -28,18 +28,20 @@ export interface WarmUpOptions {
 /** What it needs of a world. */
 export interface WarmUpParts extends Pick<World, "publisher" | "queue"> {
   readonly broker: Pick<BrokerControl, "account" | "begin">;
-  readonly reports: Pick<WorkerReports, "totals" | "begin">;
+  readonly worker: { readonly reports: Pick<WorkerReports, "totals">; begin(): void };
   readonly standIns: Pick<StandInControl, "forget">;
 }
 
 /** Nothing is sent later. */
-const sendingMaxMs = 3_000;
+const sendingMaxMs = 4_500;
 /** What was sent by then ends within this, or something is broken. */
 const endingMaxMs = 120_000;
-const lookEveryMs = 20;
-/** Messages that may be under way: little, for the trial waits for them. */
-const underWayMax = 512;
-const chunkMessages = 128;
+/** As a trial does about: to look takes time from those who are to work. */
+const lookEveryMs = 50;
+/** Messages that may be under way: as many as a trial has under way soon, and no more than end within a second, for the trial waits for them. */
+const underWayMax = 1_000;
+/** Drafts end at the pace of their model, and not sooner for being warm: a few are enough, and the trial need not wait for a heap of them. */
+const mix = { ...defaultMix, "document-drafter": defaultMix["document-drafter"] * 0.4 };
 /** No trial has such a seed. */
 const seedsApart = 2 ** 32;
 /** What the worker may end a message with. */
@@ -48,19 +50,19 @@ const ends = ["completed", "duplicate", "dead-lettered"];
 /** Resolves with how many messages were worked on. */
 export async function warmUp(parts: WarmUpParts, { seed, duplicates, eventsMax, signal }: WarmUpOptions): Promise<number> {
   const sender = new Sender({ publisher: parts.publisher, entity: parts.queue, clock: systemClock });
-  const messages = generate({ events: eventsMax, duplicates, poison: 0, seed: seed + seedsApart })[Symbol.iterator]();
+  const messages = generate({ events: eventsMax, duplicates, poison: 0, seed: seed + seedsApart, mix })[Symbol.iterator]();
   const startedMs = performance.now();
   const rise = new Rise(startedMs);
   let given = 0;
   let ended = 0;
   for (let isMore = true; isMore && !signal.aborted; ended = await endedAtBroker(parts)) {
-    const chunk = taken(messages, Math.min(chunkMessages, underWayMax - (given - ended)));
+    const chunk = taken(messages, underWayMax - (given - ended));
     given += chunk.length;
     await sender.add(chunk);
     await sender.flush();
     const nowMs = performance.now();
     isMore = (chunk.length > 0 || given > ended) && nowMs < startedMs + sendingMaxMs && !rise.isOver(nowMs, ended);
-    if (chunk.length < chunkMessages) await pause(lookEveryMs);
+    await pause(lookEveryMs);
   }
   await sender.finish();
   ended = Math.min(ended, endedByWorker(parts));
@@ -71,7 +73,7 @@ export async function warmUp(parts: WarmUpParts, { seed, duplicates, eventsMax, 
     await pause(lookEveryMs);
     ended = Math.min(await endedAtBroker(parts), endedByWorker(parts));
   }
-  parts.reports.begin();
+  parts.worker.begin();
   await Promise.all([parts.broker.begin(), parts.standIns.forget()]);
   return given;
 }
@@ -92,7 +94,7 @@ async function endedAtBroker({ broker }: WarmUpParts): Promise<number> {
 }
 
 /** It reports a few times a second. What it is yet to report would be counted later: so the trial waits for that. */
-function endedByWorker({ reports }: WarmUpParts): number {
-  const { outcomes } = reports.totals();
+function endedByWorker({ worker }: WarmUpParts): number {
+  const { outcomes } = worker.reports.totals();
   return ends.reduce((sum, end) => sum + (outcomes[end] ?? 0), 0);
 }

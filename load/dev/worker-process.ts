@@ -40,6 +40,12 @@ export class WorkerProcess {
     return this.#child?.ready.admin;
   }
 
+  /** Its reports, and the curves of its page, leave out what it did so far. */
+  begin(): void {
+    this.reports.begin();
+    this.#child?.process.send({ type: "begin" });
+  }
+
   /** Ends it at once, as a lost node would; resolves when it is gone. */
   async kill(): Promise<void> {
     this.#child?.process.kill("SIGKILL");

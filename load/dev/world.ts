@@ -102,11 +102,11 @@ export async function startWorld(transport: TransportKind, interrupted: AbortSig
       queues: [{ name: inputQueue, lockDurationMs, deadLetterOnExpiry: true }],
       topics: [{ name: "agent-events", subscriptions: [] }],
     };
-    const broker = await startChild<BrokerReady>("load/broker/main", ["--port", "0", "--control-port", "0", "--entities", JSON.stringify(entities)]);
-    closing.unshift(() => broker.stop());
-    interrupted.throwIfAborted();
-    const standIns = await spawnStandIns();
-    closing.unshift(() => standIns.stop());
+    const [broker, standIns] = await allOrNone(
+      closing,
+      startChild<BrokerReady>("load/broker/main", ["--port", "0", "--control-port", "0", "--entities", JSON.stringify(entities)]),
+      spawnStandIns(),
+    );
     interrupted.throwIfAborted();
     const configFile = join(folder, "holdfast.config.json");
     const builtIn = configOf(broker.ready.connectionString, transport, standIns.urls, folder);
@@ -114,15 +114,9 @@ export async function startWorld(transport: TransportKind, interrupted: AbortSig
     writeFileSync(configFile, JSON.stringify(input));
     const config = parseConfig(input, configFile);
     const worker = new WorkerProcess(configFile);
-    await worker.start();
-    closing.unshift(() => worker.stop());
-    interrupted.throwIfAborted();
     const publisher = await composePublisher(config);
-    await publisher.start();
-    closing.unshift(() => publisher.stop());
     const store = composeRunStore(config, folder);
-    await store.start();
-    closing.unshift(() => store.stop());
+    await allOrNone(closing, started(worker), started(publisher), started(store));
     interrupted.throwIfAborted();
     return {
       config,
@@ -141,6 +135,28 @@ export async function startWorld(transport: TransportKind, interrupted: AbortSig
     if (interrupted.aborted) return undefined;
     throw error;
   }
+}
+
+interface Stoppable {
+  stop(): Promise<void>;
+}
+
+/** Starts it, and has it again once it is up. */
+async function started<Part extends Stoppable & { start(): Promise<void> }>(part: Part): Promise<Part> {
+  await part.start();
+  return part;
+}
+
+/** Waits for all of them, so that what is up is known and can be stopped, also when another does not start. */
+async function allOrNone<Parts extends readonly Stoppable[]>(
+  closing: (() => Promise<void>)[],
+  ...starting: { readonly [Place in keyof Parts]: Promise<Parts[Place]> }
+): Promise<Parts> {
+  const results = await Promise.allSettled(starting as readonly Promise<Stoppable>[]);
+  for (const result of results) if (result.status === "fulfilled") closing.unshift(() => result.value.stop());
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+  return results.map((result) => (result as PromiseFulfilledResult<Stoppable>).value) as unknown as Parts;
 }
 
 async function closeAll(closing: readonly (() => Promise<void>)[]): Promise<void> {

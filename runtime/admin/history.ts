@@ -52,6 +52,12 @@ export class History {
     clearInterval(this.#timer);
   }
 
+  /** What was so far is left out from here on. */
+  begin(): void {
+    this.#points.length = 0;
+    this.#before = this.#source.totals();
+  }
+
   /** After this point of time; all where it is 0. */
   since(atMs: number): readonly HistoryPoint[] {
     return this.#points.filter((point) => point.atMs > atMs);

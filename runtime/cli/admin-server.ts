@@ -30,6 +30,8 @@ export interface AdminParts extends Pick<ComposedWorker, "worker" | "workerId" |
 export interface OpenAdmin {
   /** Where it listens. */
   readonly url: string;
+  /** The page's curves begin now. */
+  beginHistory(): void;
   stop(): Promise<void>;
 }
 
@@ -84,6 +86,7 @@ export async function openServer(config: Config & { readonly admin: AdminSetting
   logger.info({ type: "admin", url }, `admin server on ${url}`);
   return {
     url,
+    beginHistory: () => history.begin(),
     stop: async () => {
       history.stop();
       scaling.stop();

@@ -18,6 +18,17 @@ export interface Finding {
   readonly awaits?: string;
 }
 
+/** The worker was not started, for these checks failed. */
+export class RefusedError extends HoldfastError {
+  readonly findings: readonly Finding[];
+
+  constructor(findings: readonly Finding[]) {
+    const lines = findings.map((finding) => `  ${describeFinding(finding)}`);
+    super("HOLDFAST_REFUSED", `the worker was not started; \`holdfast doctor\` shows the same:\n${lines.join("\n")}`);
+    this.findings = findings;
+  }
+}
+
 /** In one line, for a log or an error. */
 export function describeFinding({ check, expected, found, remedy }: Finding): string {
   return `${check}: expected ${expected}, found ${found}${remedy === "" ? "" : `; ${remedy}`}`;

@@ -10,6 +10,7 @@ import { at, valueOf } from "../core/config/schema-places.ts";
 import { ConfigurationError } from "../core/errors.ts";
 import { type ConfigFile, readConfigFile, usualNames } from "./config-file.ts";
 import { readConfigSchema } from "./config-schema.ts";
+import { preferFormat } from "./log-line.ts";
 import { keepForeignOutputApart } from "./output.ts";
 import { surviveForeignErrors } from "./stray-errors.ts";
 
@@ -59,6 +60,7 @@ export async function readConfig(path: string | undefined, flags: ConfigFlags = 
   surviveForeignErrors();
   const { input, placeOf } = await readConfigFile(file);
   const own = withoutSchema(input);
+  preferFormat((own as { readonly logFormat?: unknown } | null)?.logFormat);
   const schema = readConfigSchema();
   const { assignments, mistakes, unread } = readEnvironment(process.env, schema, own);
   if (mistakes.length > 0) throw new ConfigurationError(`environment: ${mistakes.join("; ")}`);

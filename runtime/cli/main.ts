@@ -10,6 +10,9 @@ const [command, subcommand] = process.argv.slice(2);
 if (command === "start") hearStopSignals("stay");
 else if (command === "dev" || command === "mcp" || (command === "broker" && subcommand?.startsWith("-") !== false)) hearStopSignals("stop");
 
+// Whatever ends a worker is a line of its log.
+if (command === "start" || command === "dev") (await import("./last-words.ts")).hearUncaught();
+
 if (command === "start") (await import("../adapters/system/young-generation.ts")).holdYoungGeneration();
 // What was compiled once is taken from Node's cache the next time: half of the start of a command is compiling.
 const { enableCompileCache } = await import("node:module");

@@ -5,14 +5,11 @@
  */
 import { printableLines } from "../core/printable.ts";
 import { type OutputStream, captureOutput } from "../skills/host/captured-output.ts";
+import { type LogLine, writeLogLine } from "./log-line.ts";
 import { ownerAtWork } from "../skills/host/module-owner.ts";
 
 /** A line that is not the command's own; `fields` say whose it is. */
-export interface ForeignLine {
-  readonly level: "info" | "warn" | "error";
-  readonly text: string;
-  readonly fields: Readonly<Record<string, unknown>>;
-}
+export type ForeignLine = LogLine;
 
 // Taken before anybody else's code runs.
 const writeOut = process.stdout.write.bind(process.stdout);
@@ -21,7 +18,6 @@ const writeErr = process.stderr.write.bind(process.stderr);
 /** Lines that are held; undefined while they are not. */
 let held: ForeignLine[] | undefined;
 let isCapturing = false;
-let show = (line: ForeignLine): void => void writeErr(`${line.text}\n`);
 
 /** Writes the command's result for eyes. */
 export function writeText(text: string): void {
@@ -35,13 +31,13 @@ export function writeResult(text: string): void {
 
 /** Writes a line for the person who called the command. */
 export function writeNote(text: string): void {
-  showHeld();
+  showForeignOutput();
   writeErr(`${printableLines(text)}\n`);
 }
 
 /** Takes a line that is not the command's own. */
 export function writeForeign(line: ForeignLine): void {
-  if (held === undefined) show(line);
+  if (held === undefined) writeLogLine(line);
   else held.push(line);
 }
 
@@ -55,21 +51,16 @@ export function keepForeignOutputApart(): void {
   });
 }
 
-/** Holds what others write until `showForeignOutput`; what is held when the process ends is written then. */
+/** Holds what others write until `showForeignOutput`; what is held when the process ends is written then, or with its last words. */
 export function holdForeignOutput(): void {
   held = [];
   keepForeignOutputApart();
-  process.once("exit", showHeld);
+  process.once("exit", showForeignOutput);
 }
 
-/** Has what is held, and what comes from now on, shown by `how`. */
-export function showForeignOutput(how: (line: ForeignLine) => void): void {
-  show = how;
-  showHeld();
-}
-
-function showHeld(): void {
+/** Writes what is held, and what comes from now on at once. */
+export function showForeignOutput(): void {
   const lines = held ?? [];
   held = undefined;
-  for (const line of lines) show(line);
+  for (const line of lines) writeLogLine(line);
 }

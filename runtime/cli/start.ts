@@ -6,9 +6,11 @@ import type { ComposedWorker, Hosting } from "../compose/worker.ts";
 import { hostWorker } from "../embed/hosted-worker.ts";
 import type { Worker } from "../pipeline/lifecycle.ts";
 import type { WorkerView } from "../pipeline/worker-view.ts";
+import { fieldOf } from "../core/redact.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { type ConfigFlags, loadConfig } from "./load-config.ts";
+import { useLogger } from "./log-line.ts";
 import { holdForeignOutput, showForeignOutput } from "./output.ts";
 import { takeOver } from "./stop-signals.ts";
 import { reportIntake, reportLatency, reportSessions, reportShedding, reportSuspects, waitsFor } from "../admin/worker-state.ts";
@@ -33,10 +35,13 @@ export async function start(options: StartOptions, hosting: Pick<Hosting, "isHas
   const { config, directory } = await loadConfig(options.config, options);
   const hosted = await hostWorker(config, directory, hosting);
   const { worker, logger } = hosted.composed;
-  showForeignOutput(({ level, text, fields }) => logger[level](fields, text));
+  useLogger(({ level, text, fields = {} }) => logger[level](fields, text));
+  showForeignOutput();
   await hosted.prepare();
   const report = (): void => reportToParent(hosted.composed);
   const reports = process.send === undefined ? undefined : setInterval(report, reportEveryMs);
+  // A trial has begun: what its worker did before was practice.
+  if (reports !== undefined) process.on("message", (message) => fieldOf(message, "type") === "begin" && hosted.beginHistory());
   let late: NodeJS.Timeout | undefined;
   let heartbeat: Heartbeat | undefined;
   let settling: NodeJS.Timeout | undefined;

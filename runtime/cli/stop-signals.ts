@@ -1,6 +1,6 @@
 /**
  * What asks a command to stop: SIGTERM, SIGINT (Ctrl-C), or a parent that listened and is gone. It is heard from the first
- * line of JavaScript on, before anything else is loaded, so this file imports nothing but a table; only while Node itself starts, some tens
+ * line of JavaScript on, before anything else is loaded, so this file imports next to nothing; only while Node itself starts, some tens
  * of milliseconds, a signal ends the process as the system has it.
  *
  *   nothing has begun ──ask──▶ exit 0
@@ -12,6 +12,7 @@
  */
 
 import { exitCodes } from "./exit-codes.ts";
+import { writeLogLine } from "./log-line.ts";
 
 /** Who answers when the process is asked to stop. */
 export interface Stoppable {
@@ -32,7 +33,7 @@ const beforehand: Stoppable = {
     process.exit(exitCodes.good);
   },
   say(text) {
-    process.stderr.write(`holdfast: ${text}\n`);
+    writeLogLine({ level: "info", text }, `holdfast: ${text}`);
   },
 };
 

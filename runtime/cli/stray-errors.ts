@@ -10,6 +10,7 @@ import { systemClock } from "../adapters/system/clock.ts";
 import { Recurrences } from "../adapters/telemetry/recurrences.ts";
 import { messageOf } from "../core/errors.ts";
 import { originOf } from "../skills/host/module-owner.ts";
+import { hearUncaught } from "./last-words.ts";
 import { writeForeign } from "./output.ts";
 
 let isSurviving = false;
@@ -33,14 +34,9 @@ export function surviveForeignErrors(): void {
     if (isStrayRejection(reason)) return;
     if (!isForeign("a promise was rejected that nobody waits for", "await it, or catch what it may throw", reason)) throw reason;
   });
-  const caught = (error: unknown, kind: NodeJS.UncaughtExceptionOrigin): void => {
+  hearUncaught(
     // Of the other kind is the failure of the command itself, whose promise nobody waits for.
-    if (kind === "uncaughtException" && isForeign("an error was thrown outside of every promise", "catch it where the timer or the event calls", error)) return;
-    process.removeListener("uncaughtException", caught);
-    // With nobody there to catch it, it ends the process with its stack.
-    process.nextTick(() => {
-      throw error;
-    });
-  };
-  process.on("uncaughtException", caught);
+    (error, kind) =>
+      kind === "uncaughtException" && isForeign("an error was thrown outside of every promise", "catch it where the timer or the event calls", error),
+  );
 }

@@ -61,6 +61,16 @@ export type RuntimeEvent =
       readonly code: string;
       readonly description: string;
     }
+  /** An execution ended with its thread, which another run may have ended: it counts as no attempt, and the run starts again under the same number. */
+  | {
+      readonly type: "run.restarting";
+      readonly eventId: string;
+      readonly skill: string;
+      readonly attempt: number;
+      readonly delayMs: number;
+      readonly code: string;
+      readonly description: string;
+    }
   /** A critical run has failed for good: its steps are compensated, then it is dead-lettered. */
   | {
       readonly type: "run.compensating";

@@ -98,6 +98,12 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
     { ...ofRun, delayMs: amount("the pause before that, in milliseconds"), code, description },
     often,
   ),
+  "run.restarting": row(
+    "RunRestarting",
+    "a run that ended with its thread, perhaps for another run's sake, starts again; no attempt is counted",
+    { ...ofRun, delayMs: amount("the pause before that, in milliseconds"), code, description },
+    often,
+  ),
   "step.fell-back": row(
     "StepFellBack",
     "a step's effect failed, and a fallback answered in its place",

@@ -12,6 +12,8 @@ export interface Setback {
   readonly description: string;
   /** The execution it is about; 0 when none had begun. */
   readonly attempt: number;
+  /** That execution counts for one, though its message went back. */
+  readonly counts?: boolean;
   /** Until it returns; 0 where that is not known. */
   readonly delayMs: number;
   readonly worker: string;

@@ -4,7 +4,7 @@
  */
 import { type AdminParts, openAdmin } from "../cli/admin.ts";
 import { checkSurroundings } from "../cli/checks.ts";
-import { type Finding, describeFinding } from "../cli/finding.ts";
+import { type Finding, RefusedError } from "../cli/finding.ts";
 import { keepChecking } from "../cli/keep-checking.ts";
 import { weighed } from "../cli/weighed.ts";
 import type { Life } from "../admin/probes.ts";
@@ -12,7 +12,6 @@ import { describeMemory } from "../compose/memory.ts";
 import { nameKinds } from "../compose/store.ts";
 import { type ComposedWorker, type Hosting, composeWorker } from "../compose/worker.ts";
 import type { Config } from "../core/config.ts";
-import { HoldfastError } from "../core/errors.ts";
 
 /** How often the log sums up what happened. */
 const summaryEveryMs = 60_000;
@@ -60,6 +59,11 @@ export class HostedWorker {
   /** Where its admin server listens; undefined where it has none. */
   get adminUrl(): string | undefined {
     return this.#admin?.url;
+  }
+
+  /** The curves of its page begin now. */
+  beginHistory(): void {
+    this.#admin?.beginHistory();
   }
 
   /** Resolves when everything is closed; rejects with what went wrong in closing it. */
@@ -140,9 +144,5 @@ export class HostedWorker {
 /** What `doctor` fails, no worker starts with. */
 function refuseWhenFailed(findings: readonly Finding[], config: Config): void {
   const failed = weighed(findings, config).filter(({ verdict }) => verdict === "failed");
-  if (failed.length === 0) return;
-  throw new HoldfastError(
-    "HOLDFAST_REFUSED",
-    `the worker was not started; \`holdfast doctor\` shows the same:\n${failed.map((finding) => `  ${describeFinding(finding)}`).join("\n")}`,
-  );
+  if (failed.length > 0) throw new RefusedError(failed);
 }

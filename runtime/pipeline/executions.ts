@@ -5,7 +5,7 @@
 import type { Clock, Random, Timer } from "../core/clock.ts";
 import { enqueuedFirstMs, expiresAtMs, wasDelivered } from "../core/copy.ts";
 import { messageOf } from "../core/errors.ts";
-import { failureOf, failureText, type Outcome } from "../core/outcome.ts";
+import { failureOf, failureText, lossCode, type Outcome } from "../core/outcome.ts";
 import type { PostponeReason, Settlement } from "../core/settlement.ts";
 import { defaultRetryPolicy } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
@@ -336,9 +336,12 @@ export class Executions {
     // A retry in place goes by the steps that are known here: none may still be on its way to the store.
     const mayRetryHere = (): boolean => work.stepsPending === 0 && retryBudget.spend(clock.monotonicMs());
     const settlement = this.#decide(work, outcome, mayRetryHere);
-    this.#tellFailed(work, outcome, settlement);
+    // Whose doing the loss was is not known: nothing is held against this run.
+    const isCounted = outcome.kind !== "lost" || outcome.part === "sole" || settlement.kind !== "retry-now";
+    if (isCounted) this.#tellFailed(work, outcome, settlement);
+    else this.#options.traces?.failed(work, lossCode(outcome));
     if ((outcome.kind === "transient" || outcome.kind === "compensating") && settlement.kind === "retry-now") work.hasFailed = true;
-    if (settlement.kind === "retry-now") this.#retryHere(work, settlement);
+    if (settlement.kind === "retry-now") this.#retryHere(work, settlement, isCounted);
     else if (settlement.kind !== "complete") this.#settlerOf(work).fail(work, settlement);
   }
 
@@ -387,11 +390,12 @@ export class Executions {
     return { skill: work.skill?.name, attempts, losses, retriesInPlace, postponements, lockLost, stopping: this.#isStopping };
   }
 
-  #retryHere(work: Work, { delayMs, code, description, apart }: Extract<Settlement, { kind: "retry-now" }>): void {
+  #retryHere(work: Work, { delayMs, code, description, apart }: Extract<Settlement, { kind: "retry-now" }>, isCounted: boolean): void {
     const { telemetry } = this.#options;
     work.stage = "pausing";
     work.isApart ||= apart;
-    telemetry.emit({ type: "run.retrying", eventId: work.eventId, skill: work.skillName, attempt: work.attempt, delayMs, code, description }, work);
+    const type = isCounted ? "run.retrying" : "run.restarting";
+    telemetry.emit({ type, eventId: work.eventId, skill: work.skillName, attempt: work.attempt, delayMs, code, description }, work);
     this.#admitAfter(work, delayMs);
   }
 

@@ -39,13 +39,18 @@ export function waitsFor(settlement: Extract<Settlement, { kind: "postpone" | "r
   return settlement.dependency === undefined ? settlement.why : `${settlement.why} ${settlement.dependency}`;
 }
 
-function setbackOf({ attempt, waitedMs, waitedFor, renewals, calls, failedCalls = calls }: Work, settlement: Failure, worker: string): string {
+function setbackOf(
+  { attempt, hasFailed, lossesHere, waitedMs, waitedFor, renewals, calls, failedCalls = calls }: Work,
+  settlement: Failure,
+  worker: string,
+): string {
   const { kind, why, description, delayMs } = told(settlement);
   return encodeSetback({
     kind,
     why: why.slice(0, reasonCharactersMax),
     description: redact(description, descriptionCharactersMax),
     attempt,
+    ...(hasFailed || lossesHere > 0 ? { counts: true } : {}),
     delayMs,
     worker,
     waitedMs: Math.round(waitedMs),

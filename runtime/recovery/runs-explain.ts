@@ -97,9 +97,23 @@ const setbackWords: Readonly<Record<Setback["kind"], string>> = {
   dropped: "left alone: its lock was lost",
 };
 
-function setbackText({ kind, why, description, attempt, delayMs, worker, waitedMs, waitedFor, renewals, calls }: Setback): string {
+const isCountedAlways: ReadonlySet<Setback["kind"]> = new Set(["failed", "given-up"]);
+
+function setbackText({
+  kind,
+  why,
+  description,
+  attempt,
+  counts = isCountedAlways.has(kind),
+  delayMs,
+  worker,
+  waitedMs,
+  waitedFor,
+  renewals,
+  calls,
+}: Setback): string {
   const details = [
-    attempt > 0 ? `attempt ${attempt}` : "",
+    attempt > 0 ? `attempt ${attempt}${counts ? "" : ", not counted"}` : "",
     waitedMs > 0 ? `waited ${waitedMs} ms${waitedFor === "" ? " in a lane" : ` for ${waitedFor}`}` : "",
     renewals > 0 ? `lease renewed ${counted(renewals, "time")}` : "",
     calls.length > 0 ? `calls: ${calls.join(", ")}` : "",

@@ -125,7 +125,7 @@ test("skills, start and doctor find a plugin that never ends its import, each wi
   const startedAtMs = performance.now();
   const [skills, start, doctor] = await Promise.all([
     runCommand(["skills", "-c", file]),
-    runCommand(["start", "-c", file]),
+    runCommand(["start", "--log", "pretty", "-c", file]),
     runCommand(["doctor", "-c", file, "--json"]),
   ]);
   assert.ok(performance.now() - startedAtMs < 60_000);

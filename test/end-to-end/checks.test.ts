@@ -104,13 +104,26 @@ async function failedByDoctor(file: string): Promise<string[]> {
   return (JSON.parse(stdout) as { check: string; verdict: string }[]).filter(({ verdict }) => verdict === "failed").map(({ check }) => check);
 }
 
+/** Of the log of a worker that was refused. */
+interface LastLine {
+  readonly level: string;
+  readonly code: string;
+  readonly findings?: readonly { readonly check: string; readonly remedy: string }[];
+}
+
 /** Both refuse, for the same. */
 async function assertBothRefuse(file: string, checks: readonly string[]): Promise<void> {
   const [failed, start] = await Promise.all([failedByDoctor(file), runCommand(["start", "-c", file], env)]);
   assert.deepEqual(failed, checks);
   assert.equal(start.code, 1, start.stderr);
   // The store says by itself, in starting, what is wrong with it.
-  for (const check of checks.filter((each) => each !== "store")) assert.match(start.stderr, new RegExp(`^ {2}${check}: expected .*, found .*; .+$`, "m"));
+  const { level, code, findings = [] } = JSON.parse(start.stderr.trim().split("\n").at(-1) ?? "") as LastLine;
+  assert.deepEqual([level, code], ["fatal", checks.includes("store") ? "HOLDFAST_CONFIGURATION" : "HOLDFAST_REFUSED"]);
+  if (!checks.includes("store"))
+    assert.deepEqual(
+      findings.map(({ check, remedy }) => [check, remedy.length > 0]),
+      checks.map((check) => [check, true]),
+    );
 }
 
 const troubles: readonly (readonly [name: string, settings: Record<string, unknown>, changes: Record<string, unknown>, checks: readonly string[]])[] = [
@@ -139,7 +152,7 @@ test("start and doctor refuse a queue that is disabled", async (t) => {
   const { config } = await startBench(t, { entities: { queues: [{ name: "input", status: "ReceiveDisabled" }, "events"] } });
   const file = config();
   assert.ok((await failedByDoctor(file)).includes("status"));
-  const { code, stderr } = await runCommand(["start", "-c", file], env);
+  const { code, stderr } = await runCommand(["start", "--log", "pretty", "-c", file], env);
   assert.deepEqual([code, /status: expected an entity that is open for receiving, found ReceiveDisabled; enable the entity/.test(stderr)], [1, true], stderr);
 });
 
@@ -150,7 +163,7 @@ test("start and doctor refuse a retry queue that is not there, or is not as it m
   await assertBothRefuse(config({ sources: [{ ...source, retryQueue: "retries" }] }), ["delivery count of retries"]);
   const file = config({ sources: [{ ...source, retryQueue: "nowhere" }] });
   assert.deepEqual(await failedByDoctor(file), ["broker", "send to nowhere"]);
-  const { code, stderr } = await runCommand(["start", "-c", file], env);
+  const { code, stderr } = await runCommand(["start", "--log", "pretty", "-c", file], env);
   assert.deepEqual([code, stderr.includes("send to nowhere")], [1, true], stderr);
 });
 
@@ -195,7 +208,7 @@ for (const [what, changes, says] of missing) {
     const queues = [{ name: "input", deadLetterOnExpiry: true }, "events"];
     const { config } = await startBench(t, { entities: { queues, topics: [{ name: "news", subscriptions: ["all"] }] } });
     const file = config({ ...changes, transport });
-    const [start, doctor] = await Promise.all([runCommand(["start", "-c", file], env), runCommand(["doctor", "-c", file, "--json"], env)]);
+    const [start, doctor] = await Promise.all([runCommand(["start", "--log", "pretty", "-c", file], env), runCommand(["doctor", "-c", file, "--json"], env)]);
     assert.deepEqual([start.code, doctor.code], [1, 1]);
     assert.equal(start.stderr, `holdfast: the worker was not started; \`holdfast doctor\` shows the same:\n  ${says}\n`);
     const findings = JSON.parse(doctor.stdout) as { check: string; expected: string; found: string; remedy: string }[];
@@ -209,7 +222,7 @@ testOnEach("without the Manage right a subscription that is not there is named i
   const { broker, config } = await startBench(t, { entities: { queues: ["input", "events"], topics: [{ name: "news", subscriptions: ["all"] }] }, keys });
   const connectionString = `Endpoint=sb://127.0.0.1:${broker.port};SharedAccessKeyName=worker;SharedAccessKey=c2VjcmV0;UseDevelopmentEmulator=true`;
   const file = config({ transport, serviceBus: { connectionString }, sources: [{ topic: "news", subscription: "none", retryQueue: "input" }] });
-  const { code, stderr } = await runCommand(["start", "-c", file], env);
+  const { code, stderr } = await runCommand(["start", "--log", "pretty", "-c", file], env);
   assert.equal(code, 1, stderr);
   assert.match(
     stderr,
@@ -281,7 +294,7 @@ testOnEach("a queue that is deleted while the worker runs is told with what to d
 testOnEach("a broker that does not answer is what start names, not what it could not look at", async (t, transport) => {
   const { config } = await startBench(t, { entities: { queues: ["input", "events"] } });
   const connectionString = `Endpoint=sb://127.0.0.1:${await freePort()};SharedAccessKeyName=a;SharedAccessKey=b;UseDevelopmentEmulator=true`;
-  const { code, stderr } = await runCommand(["start", "-c", config({ transport, serviceBus: { connectionString } })], env);
+  const { code, stderr } = await runCommand(["start", "--log", "pretty", "-c", config({ transport, serviceBus: { connectionString } })], env);
   assert.equal(code, 1);
   assert.match(stderr, /^holdfast: expected to reach .*input.*ECONNREFUSED.*check that the broker is up/m);
 });

@@ -137,14 +137,14 @@ test("every line of a worker is JSON, whatever its plugins print, and tells whos
 
 test("start refuses a configuration with a mistake and says which", async (t) => {
   const { config } = await startBench(t);
-  const result = await runCommand(["start", "-c", config({ inFlightMax: "many" })], env);
+  const result = await runCommand(["start", "--log", "pretty", "-c", config({ inFlightMax: "many" })], env);
   assert.equal(result.code, 2);
   assert.match(result.stderr, /holdfast: .*inFlightMax: expected number, got "many"/);
 });
 
 testOnEach("start says what is wrong when the entity does not exist", async (t, transport) => {
   const { config } = await startBench(t, { transport });
-  const result = await runCommand(["start", "-c", config({ sources: [{ queue: "nowhere" }] })], env);
+  const result = await runCommand(["start", "--log", "pretty", "-c", config({ sources: [{ queue: "nowhere" }] })], env);
   assert.equal(result.code, 1);
   assert.match(
     result.stderr,

@@ -107,5 +107,17 @@ test("what was printed before a worker could not begin is shown before why, and 
   const file = await printingConfig(t, 'throw new Error("no settings");');
   const { code, stdout, stderr } = await runCommand(["start", "-c", file], env);
   assert.deepEqual([code, stdout], [2, ""]);
-  assert.match(stderr, /^configuration by console\nconfiguration half a line\n[^]*^holdfast: .*no settings/m);
+  const lines = stderr
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { readonly msg: string; readonly level: string; readonly code?: string });
+  assert.deepEqual(
+    lines.slice(0, 2).map(({ msg, level }) => [msg, level]),
+    [
+      ["configuration by console", "info"],
+      ["configuration half a line", "info"],
+    ],
+  );
+  const last = lines.at(-1);
+  assert.deepEqual([last?.level, last?.code, /no settings/.test(last?.msg ?? "")], ["fatal", "HOLDFAST_CONFIGURATION", true]);
 });

@@ -53,6 +53,12 @@ for (const entryPoint of entryPoints) {
   });
 }
 
+test("in a log of JSON it is a line of that log", () => {
+  const { code, said } = run(process.execPath, [pretending("24.11.1"), "runtime/cli/main.ts", "start"]);
+  const { level, exitCode, msg } = JSON.parse(said) as { readonly level: string; readonly exitCode: number; readonly msg: string };
+  assert.deepEqual([code, level, exitCode, msg], [2, "fatal", 2, "expected Node 24.12 or later, found 24.11.1; install a newer Node"]);
+});
+
 test("importing the package on too old a Node fails with a line that says so", () => {
   const code = `import(${JSON.stringify(pathToFileURL(join(root, "runtime/index.ts")).href)}).catch((error) => console.log(error.stack))`;
   const { said } = run(process.execPath, [pretending("24.11.1"), "--input-type=module", "--eval", code]);
@@ -72,7 +78,7 @@ test("a real old Node hears it from the command and from the package as they are
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
   writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
   const line = `holdfast: expected Node 24.12 or later, found ${old.version}; install a newer Node\n`;
-  assert.deepEqual(run(old.path, [join(folder, "runtime/cli/main.js"), "start"]), { code: 2, said: line });
+  assert.deepEqual(run(old.path, [join(folder, "runtime/cli/main.js"), "start", "--log", "pretty"]), { code: 2, said: line });
   const code = `import(${JSON.stringify(pathToFileURL(join(folder, "runtime/index.js")).href)}).catch((error) => console.log(error.stack))`;
   assert.equal(run(old.path, ["--input-type=module", "--eval", code]).said, line);
 });

@@ -92,6 +92,12 @@ for (const [what, code] of [
     const worker = startCommand(["start", "-c", config], { ...env, NODE_OPTIONS: `--import ${preload}` });
     t.after(() => worker.process.kill("SIGKILL"));
     const { code: exitCode, stderr } = await worker.done;
-    assert.deepEqual([exitCode, /^Error: not a plugin's\n {4}at /m.test(stderr)], [1, true], stderr);
+    const last = JSON.parse(stderr.trim().split("\n").at(-1) ?? "") as {
+      readonly level: string;
+      readonly msg: string;
+      readonly err: { readonly stack: string };
+    };
+    assert.deepEqual([exitCode, last.level, last.msg], [1, "fatal", "not a plugin's"], stderr);
+    assert.match(last.err.stack, /^Error: not a plugin's\n {4}at /);
   });
 }

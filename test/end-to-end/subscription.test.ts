@@ -106,7 +106,7 @@ testOnEach("doctor reports a retry queue that does not exist, and start refuses 
   const found = await runCommand(["doctor", "-c", file, "--json"], env);
   assert.equal(found.code, 1);
   assert.equal(verdictOf(found.stdout, "send to nowhere")?.verdict, "failed");
-  const started = await runCommand(["start", "-c", file], env);
+  const started = await runCommand(["start", "--log", "pretty", "-c", file], env);
   assert.equal(started.code, 1);
   assert.match(started.stderr, /holdfast: the worker was not started;.*send to nowhere: expected .*nowhere/s);
 });

@@ -40,7 +40,7 @@ function scene(endsMax: number = Number.POSITIVE_INFINITY): Scene {
         },
         begin: async () => begin("broker")(),
       },
-      reports: { totals: () => ({ outcomes: { ...counts, completed: reported() }, skills: {}, events: {} }), begin: begin("reports") },
+      worker: { reports: { totals: () => ({ outcomes: { ...counts, completed: reported() }, skills: {}, events: {} }) }, begin: begin("worker") },
       standIns: { forget: async () => begin("stand-ins")() },
     },
   };
@@ -55,7 +55,7 @@ test("a warm-up has ended for broker and worker before figures begin, has no mor
   assert.equal(sent.length, messages);
   assert.ok(!sent.some((id) => ofTrial.has(id ?? "")));
   assert.deepEqual(begun, [
-    ["reports", messages],
+    ["worker", messages],
     ["broker", messages],
     ["stand-ins", messages],
   ]);
@@ -70,12 +70,12 @@ test("a warm-up that is interrupted does not wait for the rest", async () => {
   assert.ok(sent.length > 10);
 });
 
-test("a rate rises no more once two spans in a row have not been better than the best", () => {
+test("a rate rises no more once three spans in a row have not been better than the best", () => {
   const rise = new Rise(0);
-  const counts = [100, 300, 700, 1_090, 1_500, 1_910, 2_310];
+  const counts = [100, 300, 700, 1_090, 1_480, 1_870, 2_260];
   assert.deepEqual(
     counts.map((count, span) => rise.isOver((span + 1) * 500, count)),
-    [false, false, false, false, true, true, true],
+    [false, false, false, false, false, true, true],
   );
 });
 

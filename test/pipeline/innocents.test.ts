@@ -193,6 +193,13 @@ describe("a run that ends with its thread", () => {
     const end = telemetry.events.find((event) => event.type === "run.dead-lettered");
     assert.match(end?.description ?? "", /5 executions ended .* it exited with code 7/);
     assert.equal((await world.record("guilty")).losses, defaultRetryPolicy.lossesMax);
+    // The loss that nobody can be blamed for is told as such; the others have numbers that rise by one.
+    const numbersOf = (eventId: string, ...types: readonly string[]): number[] =>
+      telemetry.events.flatMap((event) => (types.includes(event.type) && "attempt" in event && event.eventId === eventId ? [event.attempt] : []));
+    assert.deepEqual(numbersOf("guilty", "run.restarting"), [1]);
+    assert.deepEqual(numbersOf("guilty", "run.retrying", "run.dead-lettered"), [1, 2, 3, 4, 5]);
+    assert.deepEqual(numbersOf(innocents[0] ?? "", "run.failed", "run.retrying"), []);
+    assert.deepEqual(numbersOf(innocents[0] ?? "", "run.restarting"), [1]);
   });
 
   test("by another's fault goes on here, and nobody is apart, when the thread was ended for a run that blocked it", async () => {

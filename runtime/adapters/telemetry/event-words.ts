@@ -17,6 +17,7 @@ const levels = {
   "run.failed": "debug",
   "run.resumed": "info",
   "run.retrying": "warn",
+  "run.restarting": "warn",
   "run.compensating": "warn",
   "step.compensated": "info",
   "recovery.handed-over": "warn",
@@ -85,6 +86,7 @@ const notExported = "were not exported and are gone: too many waited, nobody too
 
 const sentences: { readonly [K in Warning]: Sentence<K> } = {
   "plugin.slow": "this part of a plugin keeps threads from being ready; make it do less, or do it at first use",
+  "run.restarting": "the run ended with its thread, which another run may have ended: it starts again, and no attempt is counted",
   "run.compensating": "the run failed for good: its recorded steps are compensated, then its message is dead-lettered",
   "recovery.handed-over": "the message is dead-lettered before its run's compensations have ended; the recovery queue goes on with them",
   "recovery.job-failed": ({ isFinal }) =>

@@ -1,5 +1,6 @@
 // Skills written as a chain of steps, each typed by what the ones before it returned.
-import { type CallSiteObject, getCallSites } from "node:util";
+// By its default export: too old a Node has no such function, and is to be told so in our words.
+import util, { type CallSiteObject } from "node:util";
 import type { StepKind, StepQuality } from "../../core/run.ts";
 import { checkFunction, checkNumber, checkKeys, checkName, checkOneOf, refuse } from "./check-options.ts";
 import type { Compensate, Fallback, FallbackRules, SkillContext, StepContext, StepOptions, TransactionalOptions } from "./context.ts";
@@ -142,7 +143,7 @@ function chainOf(owner: string, isCritical: boolean, steps: readonly ChainStep[]
       const kind = checkStepOptions(place, options, isCritical);
       if (typeof effect !== "function") refuse(place, "its effect, a function, as the last argument", effect);
       const { query, database, compensate, fallbacks } = options as Pick<ChainStep, "query" | "database" | "compensate" | "fallbacks">;
-      return chainOf(owner, isCritical, [...steps, { name, kind, query, database, compensate, effect, fallbacks, sites: getCallSites() }]) as never;
+      return chainOf(owner, isCritical, [...steps, { name, kind, query, database, compensate, effect, fallbacks, sites: util.getCallSites() }]) as never;
     },
   };
 }
