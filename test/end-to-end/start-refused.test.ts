@@ -11,7 +11,14 @@ const good = { sources: [{ queue: "input" }], serviceBus: { connectionString: "E
 const cases: readonly (readonly [what: string, args: readonly string[], config: string, code: string, exit: number, says: RegExp])[] = [
   ["no such file", ["start"], "", "HOLDFAST_CONFIGURATION", 2, /^expected a configuration at .*, found no such file$/],
   ["a wrong value", ["start"], JSON.stringify({ ...good, plugins: [], threads: "many" }), "HOLDFAST_CONFIGURATION", 2, /threads: expected number, got "many"/],
-  ["a plugin that is not there", ["start"], JSON.stringify({ ...good, plugins: ["./none"] }), "HOLDFAST_CONFIGURATION", 2, /^plugin '\.\/none': expected it at/],
+  [
+    "a plugin that is not there",
+    ["start"],
+    JSON.stringify({ ...good, plugins: ["./none"] }),
+    "HOLDFAST_CONFIGURATION",
+    2,
+    /^plugin '\.\/none': expected it at/,
+  ],
   ["an option that there is not", ["start", "--bogus"], JSON.stringify(good), "HOLDFAST_USAGE", 2, /^unknown option '--bogus'$/],
 ];
 
