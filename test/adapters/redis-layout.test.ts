@@ -264,9 +264,10 @@ describe("records of the plain layout", () => {
     const { redis, base, open, listed } = bundleOf(t);
     const before = await open({ layout: "plain" });
     await before.claim(
-      ["done", "running", "dead", "waiting"].map((eventId) => requestOf(eventId)),
+      ["done", "running", "dead", "waiting", "under-way", "unpublished"].map((eventId) => requestOf(eventId)),
       leaseMs,
     );
+    await before.finish([{ eventId: "unpublished", epoch: 1, outbox: Uint8Array.of(1) }]);
     await before.finish([{ eventId: "done", epoch: 1, outbox: Uint8Array.of(1), steps: [stepOf("one")] }]);
     await before.fail([
       { eventId: "dead", epoch: 1, state: "dead", reason: "no", failures: 1, losses: 0, death: deathOf() },
@@ -278,23 +279,27 @@ describe("records of the plain layout", () => {
     assert.deepEqual([await redis.exists(`${base}r:plain-1`), await redis.exists(`${base}buckets`)], [1, 0]);
     const after = await open({ layout: "compact" });
     await finished(after, ["compact-1"]);
+    assert.deepEqual(await before.finish([{ eventId: "under-way", epoch: 1, outbox }]), ["written"]);
+    await before.clearOutbox(["unpublished"]);
     assert.deepEqual([await redis.exists(`${base}r:compact-1`), await redis.exists(`${base}buckets`)], [0, 1]);
     for (const store of [before, after]) {
       const results = await store.claim(
-        ["done", "running", "dead", "compact-1", "plain-1"].map((eventId) => requestOf(eventId, { token: "other" })),
+        ["done", "running", "dead", "compact-1", "plain-1", "under-way", "unpublished"].map((eventId) => requestOf(eventId, { token: "other" })),
         leaseMs,
       );
       assert.deepEqual(
         results.map(({ kind }) => kind),
-        ["done", "held", "dead", "done", "done"],
+        ["done", "held", "dead", "done", "done", "done", "done"],
       );
+      const [unpublished] = results.slice(-1);
+      assert.equal(unpublished?.kind === "done" && unpublished.outbox.length, 0);
       assert.equal((await store.read("done"))?.steps.length, 1);
     }
     assert.deepEqual(await silent.finish([{ eventId: "running", epoch: 1, outbox }]), ["written"]);
     assert.deepEqual(await after.finish([{ eventId: "running", epoch: 1, outbox }]), ["written"]);
     const [taken] = await after.claim([requestOf("waiting")], leaseMs);
     assert.ok(taken?.kind === "acquired" && taken.epoch === 2);
-    assert.deepEqual(await listed(), { dead: ["dead"], done: ["compact-1", "done", "plain-1", "running"], running: ["waiting"] });
+    assert.deepEqual(await listed(), { dead: ["dead"], done: ["compact-1", "done", "plain-1", "running", "under-way", "unpublished"], running: ["waiting"] });
   });
 
   test("are what a new consumer gets without a word, and a worker that knows no other does not start on compact ones", async (t) => {

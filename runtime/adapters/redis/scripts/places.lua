@@ -178,7 +178,8 @@ local function recordOf(base, key)
   if place then place.form = form end
   if not place or form == 'L' or form == 'E' or (not value and knownBuckets.plainUntilMs > nowMs()) then
     local text = redis.call('GET', key)
-    if text then
+    -- Beside a mark, what is not done is older than the mark.
+    if text and (form ~= 'E' or text:byte() == 100) then
       local record = decode(text)
       if form == 'E' then record.expiresAtMs = struct.unpack('>I6', value, 2) end
       return record
@@ -213,7 +214,8 @@ local function putDone(base, key, record, retentionMs, place)
     if not hasOutbox then lifeMs = math.min(lifeMs, detailsMs(base)) end
     redis.call('SET', key, encode(record), 'PX', lifeMs)
     if record.checkpoints > 0 then redis.call('PEXPIRE', stepsKey(base, key), lifeMs) end
-  elseif place.form == 'L' or place.form == 'E' then
+  -- Also what is left of the plain layout: it would go before the mark.
+  elseif place.form ~= 'r' and place.form ~= 'D' then
     redis.call('DEL', key)
   end
   if record.generation > 0 then redis.call('PEXPIRE', historyKey(base, key), retentionMs) end
