@@ -9,11 +9,11 @@ import { Pace } from "./pace.ts";
 import { Problem } from "./problem.ts";
 
 export const bodyBytesMax: number = 64 * 1024;
-/** What somebody may keep open without doing anything with it, and be nobody in particular. */
+/** How long a connection may be kept open without use, by callers that have shown no token yet, too. */
 export interface DoorTimes {
   /** A request may take so long to arrive. */
   readonly arrivesWithinMs: number;
-  /** A connection may stand still for so long: whoever takes nothing of an answer, or waits for one. */
+  /** A connection may stand still for so long: nothing is taken of an answer, or none is there yet. */
   readonly stillMaxMs: number;
 }
 

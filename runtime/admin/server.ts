@@ -60,7 +60,12 @@ export class AdminServer {
     this.#dryRuns = new Pace(dryRunsAChange * settings.changesPerMinute, monotonicMs);
     this.#looks = new Pace(looksThroughPerMinute, monotonicMs);
     this.#toldTooMany = new Pace(1, monotonicMs);
-    this.#server = fastify({ ...doorOptions(), routerOptions: { maxParamLength: 512 } });
+    this.#server = fastify({
+      ...doorOptions(),
+      routerOptions: { maxParamLength: 512 },
+      // An address that is none, or too long, is refused before any route.
+      frameworkErrors: (error, _request, reply) => void this.#refuse(reply, problemOf(error), ""),
+    });
     this.#prepare();
     this.#serveProbes();
     this.#serveApi();

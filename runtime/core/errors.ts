@@ -37,7 +37,7 @@ export class StoreUnavailableError extends HoldfastError {
   }
 }
 
-/** The run store serves, and refuses what was asked, for what it holds of it: the same would be refused again. */
+/** The run store answers, and refuses what was asked because of what it holds of it: the same would be refused again. */
 export class StoreRefusedError extends HoldfastError {
   constructor(message: string, options?: ErrorOptions) {
     super("HOLDFAST_STORE_REFUSED", message, options);

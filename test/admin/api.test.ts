@@ -83,6 +83,7 @@ test("what the document does not describe is refused, with what was expected", a
   problem(await admin.call("GET", "/api/v1/worker?pretty=1"), 400, "bad-request");
   problem(await admin.call("GET", "/api/v1/under-way?limit=100000"), 400, "bad-request");
   problem(await admin.call("GET", "/api/v1/runs/nobodys"), 404, "not-found");
+  for (const eventId of ["%zz", "a".repeat(600)]) problem(await admin.call("GET", `/api/v1/runs/${eventId}`), 400, "bad-request");
   problem(await admin.call("PUT", "/api/v1/circuits/nobodys", { body: { state: "open", reason: "a test" } }), 404, "not-found");
   assert.match(problem(await admin.call("PUT", "/api/v1/circuits/api", { body: { state: "open" } }), 400, "bad-request"), /reason/);
   assert.match(problem(await admin.call("PUT", "/api/v1/circuits/api", { body: { state: "ajar", reason: "a test" } }), 400, "bad-request"), /state/);

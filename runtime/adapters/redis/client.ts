@@ -21,7 +21,7 @@ const refusals = ["WRONGPASS", "NOAUTH", "NOPERM", "ERR invalid password", "ERR 
 const inScript = /user_script: ?\d+: /g;
 
 /**
- * Whether a server that serves met what it cannot work with: a key of another type, a record that is none. Lua says so in words of its
+ * Whether a server that works met what it cannot work with: a key of another type, a record that is none. Lua says so in words of its
  * own, the server with a code in capitals. It is no fault of what else was asked, nor of the server.
  */
 function isOfRecord(found: string): boolean {

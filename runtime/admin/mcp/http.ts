@@ -45,7 +45,7 @@ export async function openAgentDoor(options: AgentDoorOptions): Promise<AgentDoo
     if (problem.kind === "failed") options.failed(problem.cause);
     return refused(reply, problem, metadataUrlOf(resource));
   };
-  const server = fastify(doorOptions(times));
+  const server = fastify({ ...doorOptions(times), frameworkErrors: (error, _request, reply) => void refuse(reply, error) });
   server.addHook("onRequest", (request, reply, done) => {
     void reply.headers({ "x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cache-control": "no-store" });
     done(refuseOrigin(request, auth !== undefined));
