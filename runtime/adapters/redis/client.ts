@@ -17,18 +17,14 @@ export interface RedisClientOptions extends RedisPlace {
 /** Words at the beginning of an error that only another configuration cures. */
 const refusals = ["WRONGPASS", "NOAUTH", "NOPERM", "ERR invalid password", "ERR Client sent AUTH"];
 
-/** How errors of scripts begin, before version 7 and since: with the line, behind which stands what the server or Lua says. */
+/** Where in a script something failed: what the server or Lua says of it stands behind the last of these. */
 const inScript = /user_script: ?\d+: /g;
+/** A key of another type; in Lua's words and those of its libraries, a value that is no record, or a text that is no JSON. */
+const ofRecord = /^(?:-?WRONGTYPE\b|attempt to (?:perform|compare|index|concatenate) |bad argument |data string too short|Expected )/;
 
-/**
- * Whether a server that works met what it cannot work with: a key of another type, a record that is none. Lua says so in words of its
- * own, the server with a code in capitals. It is no fault of what else was asked, nor of the server.
- */
+/** Whether a server that works met what it cannot work with. It is no fault of what else was asked, nor of the server. */
 function isOfRecord(found: string): boolean {
-  const said = found.split(inScript);
-  const last = said.at(-1) ?? "";
-  if (/^-?WRONGTYPE\b/.test(last)) return true;
-  return said.length > 1 && !/^-?[A-Z]{2,}\b/.test(last) && !/killed|memory|timeout/i.test(last);
+  return ofRecord.test(found.split(inScript).at(-1) ?? "");
 }
 
 function remedyFor(found: string): string {
