@@ -122,6 +122,13 @@ describe("a chat", () => {
       ["TextBlock", "FactSet"],
     );
   });
+
+  for (const form of ["slack", "teams"] as const)
+    test(`shows no link of a message's own under another text, in the form of ${form}`, async (t) => {
+      const hook = await startHook(t);
+      await createChatChannel({ url: hook.url, form }).send({ ...notice, description: "[sign in](https://elsewhere.example)" }, never);
+      assert.match(hook.taken[0]?.body ?? "", /\[sign in\] \(https/);
+    });
 });
 
 describe("mail", () => {

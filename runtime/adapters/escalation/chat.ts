@@ -13,9 +13,14 @@ export interface ChatChannelOptions {
   readonly form: ChatForm;
 }
 
+/** Cards of Teams and texts of Mattermost are Markdown: nothing that a message brings makes a link there that shows something else than its address. */
+function withoutLinks(text: string): string {
+  return text.replaceAll("](", "] (");
+}
+
 /** In Slack's text these begin a link or a mention; nothing that a message brings may do so. */
 function escaped(text: string): string {
-  return text.replace(/[&<>]/g, (character) => (character === "&" ? "&amp;" : character === "<" ? "&lt;" : "&gt;"));
+  return withoutLinks(text).replace(/[&<>]/g, (character) => (character === "&" ? "&amp;" : character === "<" ? "&lt;" : "&gt;"));
 }
 
 function slackBody(notice: EscalationNotice): unknown {
@@ -29,8 +34,8 @@ function teamsBody(notice: EscalationNotice): unknown {
     type: "AdaptiveCard",
     version: "1.4",
     body: [
-      { type: "TextBlock", text: escalationTitle(notice), weight: "Bolder", wrap: true },
-      { type: "FactSet", facts: factsOf(notice).map(([title, value]) => ({ title, value })) },
+      { type: "TextBlock", text: withoutLinks(escalationTitle(notice)), weight: "Bolder", wrap: true },
+      { type: "FactSet", facts: factsOf(notice).map(([title, value]) => ({ title, value: withoutLinks(value) })) },
     ],
   };
   return { type: "message", attachments: [{ contentType: "application/vnd.microsoft.card.adaptive", content }] };
