@@ -53,7 +53,7 @@ const mistakes: readonly (readonly [code: string, run: (context: SkillContext, l
 for (const [index, [code, run]] of mistakes.entries()) {
   test(`${index + 1}: ${code} names the line of the call`, async (t) => {
     let line = 0;
-    const skill = defineSkill({ name: "test", handles, uses: [ask], run: (context) => run(context as SkillContext, (at) => (line = at)) });
+    const skill = defineSkill({ name: "test", handles, uses: [ask], run: (context) => run(context, (at) => (line = at)) });
     const failure = await failureOf(t, skill);
     assert.equal(failure.code, code);
     assert.match(failure.at ?? "no place", new RegExp(`^call-sites\\.test\\.ts:${line}:\\d+$`));
@@ -79,7 +79,7 @@ test("the place is that of the source, where there is a map", async (t) => {
   setSourceMapsSupport(true);
   t.after(() => setSourceMapsSupport(false));
   const { run } = (await import(pathToFileURL(join(made, "greet.mjs")).href)) as { run: (context: SkillContext) => void };
-  assert.match((await failureOf(t, defineSkill({ name: "test", handles, run: run as never }), made)).at ?? "no place", /^src\/greet\.ts:10:\d+$/);
+  assert.match((await failureOf(t, defineSkill({ name: "test", handles, run }), made)).at ?? "no place", /^src\/greet\.ts:10:\d+$/);
 });
 
 test("of names that are made of data the first ones are kept", () => {

@@ -3,6 +3,8 @@
  * ids of that run. Only ids are kept here, for a socket or a timer that outlives its run keeps its context.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
+import type { EventEnvelope } from "../../core/event-envelope.ts";
+import type { ThreadOrder } from "./run-order.ts";
 
 export interface RunIds {
   readonly runId: number;
@@ -18,6 +20,11 @@ export interface RunIds {
 }
 
 export const runContext: AsyncLocalStorage<RunIds | undefined> = new AsyncLocalStorage();
+
+export function idsOf({ order, event }: { readonly order: ThreadOrder; readonly event: Pick<EventEnvelope, "eventId" | "traceId"> }): RunIds {
+  const { runId, skill, attempt, source, generation, epoch, traceparent } = order;
+  return { runId, skill, eventId: event.eventId, traceId: event.traceId, attempt, source, generation, epoch, traceparent };
+}
 
 /** Names a run for people. */
 export function describeRun({ skill, eventId }: Pick<RunIds, "skill" | "eventId">): string {

@@ -1,5 +1,5 @@
 import { RunEnded } from "./run-errors.ts";
-import { type RunIds, runContext } from "./run-context.ts";
+import { idsOf, runContext } from "./run-context.ts";
 
 /** A run's signal. Its controller is made when the signal is asked for. */
 export class RunSignal {
@@ -19,8 +19,8 @@ export class RunSignal {
   }
 
   /** Its listeners are the run's own code, whatever aborts it. */
-  abort(run: { readonly ids: RunIds }): void {
+  abort(run: Parameters<typeof idsOf>[0]): void {
     this.#isAborted = true;
-    if (this.#controller !== undefined) runContext.run(run.ids, () => this.#controller?.abort(new RunEnded()));
+    if (this.#controller !== undefined) runContext.run(idsOf(run), () => this.#controller?.abort(new RunEnded()));
   }
 }

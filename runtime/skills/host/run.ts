@@ -14,7 +14,7 @@
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import type { EventEnvelope } from "../../core/event-envelope.ts";
 import type { EventOf } from "../author/event-contracts.ts";
-import { type CallReport, type FailureRecord, type FellBack, failureText, type RunAnswer } from "../../core/outcome.ts";
+import { type CallReport, type FellBack, failureText, type RunAnswer } from "../../core/outcome.ts";
 import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
 import type { RunTrace } from "../../core/spans.ts";
 import { Qualities, worseQuality } from "../../policy/fallback.ts";
@@ -49,7 +49,6 @@ import type { StepAcknowledgement, ToldRuns } from "../../ports/executor.ts";
 import type { RunHost } from "./run-host.ts";
 import { skillLog } from "./run-log.ts";
 import { RunSession, leftBy } from "./run-session.ts";
-import type { RunIds } from "./run-context.ts";
 import { deriveKey } from "./run-identity.ts";
 import { RunRecorder, recorded, traceOf } from "./run-recorder.ts";
 import { RunSignal } from "./run-signal.ts";
@@ -208,7 +207,8 @@ export class Run implements SkillContext<never>, RunOfCalls {
 
   /** Its time is over. */
   expire(): void {
-    this.end({ kind: "timed-out", failure: this.#placed(runTimeout(this.order.timeoutMs, this.#open?.name)) });
+    const { callSites, folder } = this.#prepared;
+    this.end({ kind: "timed-out", failure: callSites.complete(runTimeout(this.order.timeoutMs, this.#open?.name), folder) });
   }
 
   /**
@@ -229,11 +229,6 @@ export class Run implements SkillContext<never>, RunOfCalls {
     if (this.#endListeners !== undefined) for (const listener of this.#endListeners) listener();
   }
 
-  get ids(): RunIds {
-    const { runId, skill, attempt, source, generation, epoch, traceparent } = this.order;
-    return { runId, skill, eventId: this.eventId, traceId: this.traceId, attempt, source, generation, epoch, traceparent };
-  }
-
   /** The skill has returned. */
   complete(): void {
     if (this.#saga !== undefined) return this.#goBack(this.#saga);
@@ -250,17 +245,14 @@ export class Run implements SkillContext<never>, RunOfCalls {
     // What it throws because of that is no failure of its own.
     if (this.#isCalledOff) return this.expire();
     if (this.#saga?.stage === "replaying" || this.#saga?.stage === "over") return this.#goBack(this.#saga);
+    const { callSites, folder } = this.#prepared;
     const failedStep = this.#failedStep?.error === thrown ? this.#failedStep?.name : undefined;
-    const { record, retryable } = describeFailure(thrown, this.#open?.name ?? failedStep, this.#prepared.folder);
-    const answer = { kind: "failed", failure: this.#placed(record), retryable } as const;
+    const { record, retryable } = describeFailure(thrown, this.#open?.name ?? failedStep, folder);
+    const answer = { kind: "failed", failure: callSites.complete(record, folder), retryable } as const;
     const recorded = isStored ? this.#late?.record() : undefined;
     if (recorded === undefined) this.end(answer);
     // What comes next goes on behind them.
     else void waitForRecord(this, recorded).then((result) => this.end(result === "stale" ? { kind: "stale" } : answer));
-  }
-
-  #placed(failure: FailureRecord): FailureRecord {
-    return this.#prepared.callSites.complete(failure, this.#prepared.folder);
   }
 
   checkMayAct(): void {

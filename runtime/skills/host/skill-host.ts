@@ -26,7 +26,7 @@ import { originOf } from "./module-owner.ts";
 import type { PreparedSkill } from "./prepared-skill.ts";
 import type { SkillLogLine } from "./run-log.ts";
 import type { ThreadOrder } from "./run-order.ts";
-import { type RunIds, describeRun, runContext } from "./run-context.ts";
+import { type RunIds, describeRun, idsOf, runContext } from "./run-context.ts";
 import type { RunHost } from "./run-host.ts";
 import { type ResourceListener, type ResourceOptions, Resources } from "./resources.ts";
 import { ThreadSettingsTable } from "./settings.ts";
@@ -210,14 +210,14 @@ export class SkillHost implements RunHost<Run> {
     const run = new Run(this, prepared, order, decoded.value, startedAtMs);
     run.leaseUntilMs = leaseUntilMs;
     this.#runs.set(order.runId, run);
-    this.#outside.runInAsyncScope(this.#enter, this, run, prepared);
+    this.#outside.runInAsyncScope(this.#enter, undefined, run, prepared);
     this.#options.sink.worked(order.skill);
   }
 
-  #enter(run: Run, prepared: PreparedSkill): void {
-    runContext.enterWith(run.ids);
+  readonly #enter = (run: Run, prepared: PreparedSkill): void => {
+    runContext.enterWith(idsOf(run));
     this.#check(run, prepared);
-  }
+  };
 
   /** The main thread's word on a step that was to be stored. */
   acknowledge(requestId: number, result: StepAcknowledgement["result"]): void {
@@ -331,7 +331,7 @@ export class SkillHost implements RunHost<Run> {
   }
 
   log(run: Run, level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> | undefined): void {
-    const { ids } = run;
+    const ids = idsOf(run);
     const { skill, eventId, traceId, attempt } = ids;
     this.#options.sink.log({ level, skill, eventId, traceId, attempt, message, fields }, ids);
   }
