@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { wholeProgram } from "#runtime/cli/program.ts";
 import { codeBlocksOf, codeIn, readDocument, root } from "../support/markdown.ts";
 
-const documents = globSync(["*.md", "{runtime,handlers,load,bench,test,deploy}/**/*.md"], { cwd: root });
+const documents = globSync(["*.md", ".ci/*.md", ".github/workflows/*.md", "{runtime,handlers,load,bench,test,deploy}/**/*.md"], { cwd: root });
 
 /** As GitHub makes them. */
 function anchorsOf(markdown: string): string[] {
@@ -81,7 +81,7 @@ test("every npm script and every subcommand that a document names exists", async
 });
 
 test("each top folder has a README of at most a page", () => {
-  for (const folder of ["runtime", "handlers", "load", "bench", "test"]) {
+  for (const folder of ["runtime", "handlers", "load", "bench", "test", ".ci", ".github/workflows"]) {
     const lines = readDocument(join(folder, "README.md")).split("\n").length;
     assert.ok(lines <= 60, `expected ${folder}/README.md to have at most 60 lines, found ${lines}`);
   }

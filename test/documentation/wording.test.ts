@@ -38,7 +38,7 @@ function offences(where: string, text: string, of: typeof turns = turns): string
 }
 
 test("the documents use standard words", () => {
-  const documents = globSync(["*.md", "{runtime,handlers,load,bench,test,deploy}/**/*.md"], { cwd: root });
+  const documents = globSync(["*.md", ".ci/*.md", ".github/workflows/*.md", "{runtime,handlers,load,bench,test,deploy}/**/*.md"], { cwd: root });
   assert.deepEqual(
     documents.flatMap((file) => offences(file, readFileSync(join(root, file), "utf8"))),
     [],
