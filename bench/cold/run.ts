@@ -90,8 +90,11 @@ function judgeTrials(report: Report, trials: readonly FirstSeconds[]): void {
     rows: [{ first, third, steady: figure(trials, ({ steadyPerSecond }) => steadyPerSecond, 0) }],
   });
   // What else the machine does makes a first second worse, never better.
-  const best = single(Math.max(...first.samples), 2);
-  report.gates({ what: "holdfast dev: first second / steady, best trial", found: best, unit: "", bound: { atLeast: 0.4 }, aim: 0.5 });
+  const bestOf = ({ samples }: typeof first): typeof first => single(Math.max(...samples), 2);
+  report.gates(
+    { what: "holdfast dev: first second / steady, best trial", found: bestOf(first), unit: "", bound: { atLeast: 0.4 }, aim: 0.5 },
+    { what: "holdfast dev: third second / steady, best trial", found: bestOf(third), unit: "", bound: { atLeast: 0.9 }, aim: 1 },
+  );
   report.targets({ what: "holdfast dev: first second / steady", found: first, unit: "", bound: { atLeast: 0.5 } });
   report.targets({ what: "holdfast dev: third second / steady", found: third, unit: "", bound: { atLeast: 0.8 }, aim: 1 });
   report.guards({ what: "holdfast dev: accounts that did not balance", wrong: trials.filter(({ isSound }) => !isSound).length });
