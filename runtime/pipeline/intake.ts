@@ -182,6 +182,7 @@ export class Intake {
 
   /** A message turned out to be one of this skill's; false when there are more of them here than it can begin soon, while others could use the place. */
   took(work: Work, skill: SkillPolicy, nowMs: number): boolean {
+    this.#goesOn(work);
     const intake = this.#of(work.source, skill);
     if (intake === undefined) {
       work.cameMs = nowMs;
@@ -256,11 +257,31 @@ export class Intake {
     this.#bytes.gave(work.delivery.body.byteLength * copiesOfBody);
     work.holdsMore(-work.besideBytes);
     work.budget = undefined;
-    this.rests(work);
+    this.#goesOn(work);
+    this.#leaveWindow(work);
   }
 
-  /** It cannot begin soon: it takes no place of those that can. */
+  /** It cannot begin soon: it takes no place of those that can, and a message that is larger than what is left need not wait for it. */
   rests(work: Work): void {
+    this.#leaveWindow(work);
+    this.#goesOn(work);
+    work.isResting = true;
+    work.restingBytes = work.delivery.body.byteLength * copiesOfBody + work.besideBytes;
+    this.#bytes.rests(work.restingBytes);
+  }
+
+  #goesOn(work: Work): void {
+    if (!work.isResting) return;
+    work.isResting = false;
+    this.#bytes.goesOn(work.restingBytes);
+  }
+
+  /** What waits in place takes more of the budget than is left to it. */
+  get restsTooMuch(): boolean {
+    return this.#bytes.restsTooMuch;
+  }
+
+  #leaveWindow(work: Work): void {
     this.leave(work);
     const { intake } = work;
     if (intake === undefined) return;

@@ -212,7 +212,7 @@ export class BatchProcessor {
     const { executions, inFlight } = this.#options;
     if (work.payloadHash !== owner.payloadHash) return this.#claim(work);
     owner.followers ??= [];
-    if (owner.followers.length >= followersMax) return executions.postpone(work, "held");
+    if (owner.followers.length >= followersMax || isResting(owner)) return executions.postpone(work, "held");
     work.stage = "following";
     owner.followers.push(work);
     inFlight.decided(work);
@@ -342,6 +342,16 @@ export class BatchProcessor {
     // Without a copy a release counts a delivery where it is not free: there is no other way now.
     if (!executions.mayBegin || suspects.excludes(work)) return settler.release(work);
     this.#keep(work, delayMs);
+    if (work.turn !== undefined) this.#putOffFollowers(work, delayMs);
+  }
+
+  /** Of a message that waits in place: theirs may be other sessions, which need not wait for it with a place each. */
+  #putOffFollowers(work: Work, delayMs: number): void {
+    const { executions, settler } = this.#options;
+    const followers = work.followers?.filter(({ stage }) => stage === "following") ?? [];
+    work.followers = undefined;
+    const putOff = (follower: Work): void => executions.postpone(follower, "held", { atLeastMs: delayMs });
+    eachAlone(followers, putOff, (follower, error) => settler.broken(follower, error));
   }
 
   #keep(work: Work, forMs: number): void {
@@ -350,11 +360,14 @@ export class BatchProcessor {
     work.stage = "held";
     inFlight.decided(work);
     const goOn = (): void => {
-      if (work.stage === "held") this.#claim(work);
+      if (work.stage === "held") this.#take(work);
     };
-    if (turn === undefined) return void clock.after(forMs + 1, goOn);
+    if (turn === undefined) {
+      work.wait = clock.after(forMs + 1, goOn);
+      return;
+    }
     intake.rests(work);
-    clock.after(forMs + 1, () => {
+    work.wait = clock.after(forMs + 1, () => {
       if (work.stage === "held") sessions()?.wake(turn, goOn);
     });
     sessions()?.rest(turn, forMs);
@@ -374,6 +387,7 @@ export class BatchProcessor {
     const { brokerClock, telemetry, inFlight, sessions, traces } = this.#options;
     telemetry.settled(outcome, work.skillName, Math.max(0, brokerClock.nowMs() - work.delivery.enqueuedAtMs), work);
     traces?.ended(work, outcome);
+    work.wait?.cancel();
     inFlight.remove(work);
     if (work.turn !== undefined) sessions()?.ended(work.turn, outcome);
     const follow = (follower: Work): void => {
@@ -407,11 +421,15 @@ export class BatchProcessor {
 
   /** The first of an event's deliveries has ended: this one takes its place, or follows the one that did. */
   #succeed(follower: Work): void {
-    const { executions, inFlight, suspects } = this.#options;
+    const { executions, suspects } = this.#options;
     if (!executions.mayBegin || suspects.excludes(follower)) return executions.putBack(follower);
-    const next = inFlight.ownerOf(follower);
-    if (next === undefined) this.#claim(follower);
-    else this.#follow(follower, next);
+    this.#take(follower);
+  }
+
+  #take(work: Work): void {
+    const owner = this.#options.inFlight.ownerOf(work);
+    if (owner === undefined) this.#claim(work);
+    else this.#follow(work, owner);
   }
 
   /** What its run had done is found by the event's id, and compensated elsewhere. */
@@ -433,4 +451,9 @@ export class BatchProcessor {
     }
     settler.fail(work, { kind: "dead-letter", state: "dead", reason, description });
   }
+}
+
+/** It waits in place, in its session: nobody knows for how long. */
+function isResting({ turn, stage }: Work): boolean {
+  return turn !== undefined && stage === "held";
 }

@@ -17,6 +17,10 @@ export class SessionBytes {
     return this.#short.size > 0;
   }
 
+  isShort(session: HeldSession): boolean {
+    return this.#short.has(session);
+  }
+
   room(session: HeldSession, arrivingBytes: number): number {
     const room = this.#incoming.room(session, arrivingBytes, this.#part);
     if (room - arrivingBytes < stepBytes) this.#short.add(session);

@@ -25,9 +25,17 @@ export class Turn<Message> {
   isLost = false;
   /** The broker may still have what was to be settled: nothing else of the session may be begun. */
   isDoubtful = false;
+  /** It was let go for others that wait, and none is to be asked for so long; 0 while it was not. */
+  pauseMs = 0;
   /** When its turn began, and when it last asked for a message, monotonic. */
   startedMs = 0;
   askedMs = 0;
+  /** When it was accepted, monotonic. */
+  readonly acceptedMs: number;
+  /** How long its first message took to come; undefined before that. */
+  tripMs: number | undefined = undefined;
+  /** The message that it asked for comes in parts, or waits at the broker for room for its bytes. */
+  isHeldBack = false;
   /** When its lock surely ends, monotonic; of meaning while it has no message. */
   lockUntilMs = 0;
   isRenewing = false;
@@ -37,9 +45,10 @@ export class Turn<Message> {
   /** Undefined before it was read. */
   #state: Uint8Array | null | undefined;
 
-  constructor(session: HeldSession, onFailure: SessionFailure) {
+  constructor(session: HeldSession, onFailure: SessionFailure, acceptedMs: number) {
     this.session = session;
     this.onFailure = onFailure;
+    this.acceptedMs = acceptedMs;
   }
 
   get hasPlace(): boolean {
@@ -61,6 +70,6 @@ export class Turn<Message> {
   }
 
   view(nowMs: number): TurnView {
-    return { usedMs: nowMs - this.startedMs, idleMs: this.stage === "asking" ? nowMs - this.askedMs : 0 };
+    return { usedMs: nowMs - this.startedMs, idleMs: this.stage === "asking" ? nowMs - this.askedMs : 0, tripMs: this.tripMs };
   }
 }

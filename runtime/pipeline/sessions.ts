@@ -13,7 +13,7 @@ import type { Clock, Timer } from "../core/clock.ts";
 import type { Delivery } from "../core/delivery.ts";
 import { messageOf, TransportError } from "../core/errors.ts";
 import type { BrokerClock } from "../policy/broker-clock.ts";
-import { acceptPauseMs, acceptsWanted, dryAfterMs, goesOn, isIdle, restsMax, wouldGiveWay } from "../policy/session-turns.ts";
+import { acceptPauseMs, acceptsWanted, dryAfterMs, goesOn, isDry, isIdle, isLately, isPassedOn, restsMax, wouldGiveWay } from "../policy/session-turns.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
 import type { HeldSession } from "../ports/transport.ts";
 import type { LockKeeper } from "./lock-keeper.ts";
@@ -31,6 +31,10 @@ const swapWaitMs = 1_000;
 /** How often sessions are looked at: while some have asked for a message, and while all have one. */
 const lookMs = dryAfterMs / 2;
 const slowLookMs = 250;
+/** No session is asked for so long after one was let go: for others that wait for their next try, for the bytes of these, and for want of a place. */
+const letGoPauseMs = 100;
+const largeGoPauseMs = 500;
+const passedOnPauseMs = 1_000;
 /** A session's lock is renewed once less than this part of it is left. */
 const renewBelow = 0.5;
 /** A message that comes after a wait of so long was sent just now. */
@@ -47,6 +51,8 @@ export interface SessionsOptions {
   /** How many more messages could be admitted. */
   room(): number;
   readonly incoming: IncomingBytes<object>;
+  /** What waits in place takes more of the budget of bytes than is left to it. */
+  restsTooMuch(): boolean;
   readonly processor: {
     /** The next message of a session becomes its turn's work. `wasAwaited`: it came to a session that had none. */
     arrive(deliveries: readonly Delivery[], wasAwaited: boolean, turn: Turn<Work>): void;
@@ -94,6 +100,8 @@ export class Sessions implements Receiving {
   #received = 0;
   #lastReceivedMs = 0;
   #disturbedSinceMs: number | undefined;
+  /** When one that waited for a place was let go last. */
+  #passedOnMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
@@ -134,6 +142,7 @@ export class Sessions implements Receiving {
   async stop(): Promise<void> {
     this.pause("stopped");
     this.#pause?.cancel();
+    this.#look?.cancel();
     await Promise.all(this.#leaving);
   }
 
@@ -164,7 +173,8 @@ export class Sessions implements Receiving {
     if (turn.stage !== "working") return;
     this.#move(turn, "resting");
     this.#resting.set(turn, this.#options.clock.monotonicMs() + forMs);
-    if (this.#resting.size > restsMax(this.#options.sessions)) this.#letLongestGo();
+    if (this.#resting.size > restsMax(this.#options.sessions)) this.#letLongestGo(letGoPauseMs);
+    else if (this.#resting.size > 1 && this.#options.restsTooMuch()) this.#letLongestGo(largeGoPauseMs);
     this.#fill();
   }
 
@@ -184,15 +194,17 @@ export class Sessions implements Receiving {
     const isSettled = outcome === "completed" || outcome === "duplicate" || outcome === "dead-lettered";
     if (turn.stage === "gone") return;
     if (isSettled) this.#inVain = 0;
+    else if (outcome === "released" && turn.pauseMs > 0) this.#pauseFor(turn.pauseMs);
     else if (outcome === "released") this.#acceptLater();
     if (!isSettled || turn.isLost || turn.isDoubtful || this.#pauses.size > 0) return this.#leave(turn);
     const { clock, sessions } = this.#options;
-    const othersWait = this.#waking.length + this.#ready.length > 0;
-    if (!turn.hasPlace) {
-      // It ended without another try, such as when it was called off.
-      this.#leave(turn);
-    } else if (goesOn(turn.view(clock.monotonicMs()), othersWait, sessions)) this.#ask(turn);
-    else this.#leave(turn);
+    const nowMs = clock.monotonicMs();
+    const wait = this.#waking.length + this.#ready.length > 0;
+    // Without a place it ended without another try, such as when it was called off.
+    if (turn.hasPlace && goesOn(turn.view(nowMs), wait || isLately(nowMs - this.#passedOnMs), sessions)) return this.#ask(turn);
+    // Those that it gives way to were let go: they are asked for at once.
+    if (turn.hasPlace && !wait && this.#disturbedSinceMs === undefined) this.#endPause();
+    this.#leave(turn);
   }
 
   #accept(): void {
@@ -247,9 +259,19 @@ export class Sessions implements Receiving {
     this.#acceptLater(error instanceof TransportError ? error.retryAfterMs : undefined);
   }
 
+  #endPause(): void {
+    this.#pause?.cancel();
+    this.#pause = undefined;
+  }
+
   #acceptLater(atLeastMs = 0): void {
     this.#inVain += 1;
-    this.#pause ??= this.#options.clock.after(Math.max(atLeastMs, acceptPauseMs(this.#inVain)), () => {
+    this.#pauseFor(Math.max(atLeastMs, acceptPauseMs(this.#inVain)));
+  }
+
+  #pauseFor(pauseMs: number): void {
+    if (this.#pauses.has("stopped")) return;
+    this.#pause ??= this.#options.clock.after(pauseMs, () => {
       this.#pause = undefined;
       this.#accept();
     });
@@ -257,11 +279,11 @@ export class Sessions implements Receiving {
 
   #granted(session: HeldSession): void {
     const { clock, brokerClock, keeper, sessions, source } = this.#options;
-    const turn = new Turn<Work>(session, sessions.onFailure);
+    const turn = new Turn<Work>(session, sessions.onFailure, clock.monotonicMs());
     session.listen({
       delivery: (delivery) => this.#arrived(turn, delivery),
       lost: () => this.#lost(turn),
-      bytesRoom: (arrivingBytes) => this.#bytes.room(session, arrivingBytes),
+      bytesRoom: (arrivingBytes) => this.#bytesRoom(turn, arrivingBytes),
     });
     if (this.#pauses.size > 0) return this.#letGo(turn);
     const lockMs = brokerClock.lockLeftMs(session.lockedUntilMs);
@@ -281,7 +303,7 @@ export class Sessions implements Receiving {
   #driest(): Turn<Work> | undefined {
     const nowMs = this.#options.clock.monotonicMs();
     let found: Turn<Work> | undefined;
-    for (const turn of this.#turns) if (turn.view(nowMs).idleMs >= dryAfterMs && (found === undefined || turn.askedMs < found.askedMs)) found = turn;
+    for (const turn of this.#turns) if (isDry(turn.view(nowMs)) && (found === undefined || turn.askedMs < found.askedMs)) found = turn;
     return found;
   }
 
@@ -307,6 +329,7 @@ export class Sessions implements Receiving {
     const { clock, brokerClock } = this.#options;
     this.#move(turn, "asking");
     turn.askedMs = clock.monotonicMs();
+    turn.isHeldBack = false;
     // It was renewed with its message.
     turn.lockUntilMs = turn.askedMs + brokerClock.lockLeftMs(turn.session.lockedUntilMs);
     this.#lookSoon();
@@ -326,7 +349,17 @@ export class Sessions implements Receiving {
       this.#disturbedSinceMs = undefined;
     }
     this.#move(turn, "working");
-    this.#options.processor.arrive([delivery], nowMs - turn.askedMs >= awaitedAfterMs, turn);
+    const waitedMs = nowMs - turn.askedMs;
+    if (!turn.isHeldBack) turn.tripMs ??= waitedMs;
+    this.#options.processor.arrive([delivery], !turn.isHeldBack && waitedMs >= awaitedAfterMs, turn);
+  }
+
+  /** What comes slowly is no silence; and when it was sent is not to be seen from when it comes. */
+  #bytesRoom(turn: Turn<Work>, arrivingBytes: number): number {
+    const room = this.#bytes.room(turn.session, arrivingBytes);
+    turn.isHeldBack ||= arrivingBytes > 0 || this.#bytes.isShort(turn.session);
+    if (arrivingBytes > 0) turn.askedMs = this.#options.clock.monotonicMs();
+    return room;
   }
 
   #lost(turn: Turn<Work>): void {
@@ -366,7 +399,7 @@ export class Sessions implements Receiving {
     void leaving.finally(() => this.#leaving.delete(leaving));
   }
 
-  #letLongestGo(): void {
+  #letLongestGo(pauseMs: number): void {
     let longest: Turn<Work> | undefined;
     let untilMs = 0;
     for (const [turn, restsUntilMs] of this.#resting) {
@@ -376,6 +409,7 @@ export class Sessions implements Receiving {
     }
     if (longest?.work === undefined) return;
     this.#resting.delete(longest);
+    longest.pauseMs = pauseMs;
     this.#options.executions.putBack(longest.work);
   }
 
@@ -405,9 +439,26 @@ export class Sessions implements Receiving {
     for (const turn of this.#turns) {
       if (turn.work !== undefined) continue;
       if (isIdle(turn.view(nowMs), sessions)) this.#leave(turn);
+      else if (turn.stage === "ready" && isPassedOn(nowMs - turn.acceptedMs)) this.#passOn(turn, nowMs);
       else if (!turn.isRenewing && turn.lockUntilMs - nowMs < source.lockMs * renewBelow) void this.#renew(turn);
     }
+    this.#giveWay();
     this.#accept();
+  }
+
+  #passOn(turn: Turn<Work>, nowMs: number): void {
+    this.#passedOnMs = nowMs;
+    this.#pauseFor(passedOnPauseMs);
+    this.#leave(turn);
+  }
+
+  /** Those without a message make room for those that wait for a place. */
+  #giveWay(): void {
+    for (let waiting = this.#waking.length + this.#ready.length; waiting > 0; waiting -= 1) {
+      const driest = this.#driest();
+      if (driest === undefined) return;
+      this.#leave(driest);
+    }
   }
 
   async #renew(turn: Turn<Work>): Promise<void> {

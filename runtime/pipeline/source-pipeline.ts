@@ -87,7 +87,8 @@ export class SourcePipeline {
 
   #makeSessions(sessions: SessionsSettings): Sessions {
     const { source, health, processor } = this;
-    return new Sessions({ ...this.#options, source, health, sessions, processor });
+    const { intake } = this.#options;
+    return new Sessions({ ...this.#options, source, health, sessions, processor, restsTooMuch: () => intake.restsTooMuch });
   }
 
   #makeReceiving(): Receiving {

@@ -1,3 +1,4 @@
+import type { Timer } from "../core/clock.ts";
 import { noFraction } from "../core/fractions.ts";
 import type { Verdict } from "../core/compensation.ts";
 import type { Death } from "../core/death.ts";
@@ -115,6 +116,11 @@ export class Work {
   budget: Pick<ByteBudget, "grew"> | undefined = undefined;
   /** As it was counted there. */
   besideBytes = 0;
+  /** Of these, what it sends, once. */
+  outboxBytes = 0;
+  /** It waits in place, for long perhaps, and is counted as what does with so many bytes. */
+  isResting = false;
+  restingBytes = 0;
   /** How many were sent there, over all its executions here. */
   records = 0;
   /** What it counts for; undefined before its skill is known. */
@@ -162,6 +168,8 @@ export class Work {
   spanId = "";
   /** What is told of it; undefined while it is not told of. */
   trace: DeliveryTrace | undefined = undefined;
+  /** Ends the wait for its next claim here; undefined while it has none. */
+  wait: Timer | undefined = undefined;
   /** Deliveries of the same event that wait for this one to end; undefined while there are none. */
   followers: Work[] | undefined = undefined;
   #scopes: Map<ScopeField, string> | undefined = undefined;
@@ -273,7 +281,8 @@ export class Work {
 
   /** What it sends, as it is recorded; it is here as messages, too. */
   holdsOutbox(outbox: Uint8Array): Uint8Array {
-    this.holdsMore(outbox.byteLength * copiesOfOutbox);
+    this.holdsMore((outbox.byteLength - this.outboxBytes) * copiesOfOutbox);
+    this.outboxBytes = outbox.byteLength;
     return outbox;
   }
 

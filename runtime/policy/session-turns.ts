@@ -10,8 +10,14 @@ import type { RetryPolicy } from "../core/skill.ts";
 import { queueDelayMs } from "./backoff.ts";
 import { decide, type History } from "./recoverability.ts";
 
-/** A session without a message for so long is taken to have none: one that is there comes within a round trip. */
+/** A session without a message for so long is taken to have none, or for twice as long as its first took: one that is there comes within a round trip. */
 export const dryAfterMs = 50;
+/** A session is had because it has a message, which is waited for so long, however far it has to come. */
+const firstWaitMs = 2_000;
+/** A session that is had waits for a place for so long at most: another worker may have one. */
+const readyMaxMs = 2_000;
+/** That one had to be let go for it says for so long that others wait. */
+const passedOnMs = 15_000;
 /** Sessions that are asked for at once. */
 const acceptsMax = 8;
 /** The pause before sessions are asked for again, when one had to be given back, or could not be had. */
@@ -42,6 +48,8 @@ export interface TurnView {
   readonly usedMs: number;
   /** Without a message; 0 while it has one. */
   readonly idleMs: number;
+  /** How long its first message took to come; undefined before that. */
+  readonly tripMs: number | undefined;
 }
 
 /** After a message: whether the next one of the session follows. */
@@ -49,14 +57,34 @@ export function goesOn({ usedMs }: Pick<TurnView, "usedMs">, othersWait: boolean
   return !othersWait || usedMs < turnMs;
 }
 
+/** How long a message that is there may take to come. */
+function patienceMs(tripMs: number | undefined): number {
+  return tripMs === undefined ? firstWaitMs : Math.min(firstWaitMs, 2 * tripMs);
+}
+
 /** Whether it is to be let go though nobody waits. */
-export function isIdle({ idleMs }: TurnView, policy: TurnPolicy): boolean {
-  return idleMs > 0 && idleMs >= policy.idleMs;
+export function isIdle({ idleMs, tripMs }: TurnView, policy: TurnPolicy): boolean {
+  return idleMs > 0 && idleMs >= Math.max(policy.idleMs, patienceMs(tripMs));
+}
+
+/** Whether it has no message for now, and makes room for one that waits. */
+export function isDry({ idleMs, tripMs }: TurnView): boolean {
+  return idleMs >= Math.max(dryAfterMs, patienceMs(tripMs));
 }
 
 /** Whether it would make room for another session, now or after its present message. */
-export function wouldGiveWay({ usedMs, idleMs }: TurnView, { turnMs }: TurnPolicy): boolean {
-  return idleMs >= dryAfterMs || usedMs >= turnMs;
+export function wouldGiveWay(view: TurnView, { turnMs }: TurnPolicy): boolean {
+  return isDry(view) || view.usedMs >= turnMs;
+}
+
+/** Whether a session that waits for a place is let go, for whoever has one. */
+export function isPassedOn(waitedMs: number): boolean {
+  return waitedMs >= readyMaxMs;
+}
+
+/** Whether one was let go so lately that others are still taken to wait. */
+export function isLately(sincePassedOnMs: number): boolean {
+  return sincePassedOnMs < passedOnMs;
 }
 
 export interface Places {

@@ -37,6 +37,21 @@ describe("a budget of bytes", () => {
     assert.throws(() => budget.gave(1), /expected a held message to leave, found none/);
   });
 
+  test("counts what waits for long as held, but not as what a message that is larger than all of it waits for", () => {
+    const budget = new ByteBudget(1_000);
+    for (const bytes of [300, 300]) {
+      budget.took(bytes);
+      budget.rests(bytes);
+    }
+    assert.deepEqual([budget.heldBytes, budget.isEmpty, budget.restsTooMuch], [600, true, true]);
+    budget.took(400);
+    assert.deepEqual([budget.isEmpty, budget.room()], [false, 0]);
+    budget.gave(400);
+    assert.equal(budget.room(), 1);
+    budget.goesOn(300);
+    assert.deepEqual([budget.isEmpty, budget.restsTooMuch], [false, false]);
+  });
+
   test("has less room beside what has grown, and expects no other sizes for that", () => {
     const budget = new ByteBudget(1_000);
     budget.took(100);

@@ -2,7 +2,21 @@ import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import type { Setback } from "#runtime/core/setback.ts";
 import { defaultRetryPolicy } from "#runtime/core/skill.ts";
-import { acceptPauseMs, acceptsWanted, decideBlocking, goesOn, isIdle, type Places, restLeftMs, wouldGiveWay } from "#runtime/policy/session-turns.ts";
+import {
+  acceptPauseMs,
+  acceptsWanted,
+  decideBlocking,
+  goesOn,
+  isDry,
+  isIdle,
+  isLately,
+  isPassedOn,
+  type Places,
+  restLeftMs,
+  restsMax,
+  sessionsHeldMax,
+  wouldGiveWay,
+} from "#runtime/policy/session-turns.ts";
 
 const policy = { concurrentMax: 4, idleMs: 1_000, turnMs: 10_000 };
 const places: Places = { free: 4, room: 100, waiting: 0, someGiveWay: false, streak: 0 };
@@ -24,19 +38,51 @@ describe("turns of sessions", () => {
   });
 
   test("end without a message after the idle time, and make room for another soon", () => {
+    const tripMs = 5;
     assert.deepEqual(
-      [999, 1_000].map((idleMs) => isIdle({ usedMs: 5_000, idleMs }, policy)),
+      [999, 1_000].map((idleMs) => isIdle({ usedMs: 5_000, idleMs, tripMs }, policy)),
       [false, true],
     );
-    assert.equal(isIdle({ usedMs: 5_000, idleMs: 0 }, { ...policy, idleMs: 0 }), false);
+    assert.equal(isIdle({ usedMs: 5_000, idleMs: 0, tripMs: 0 }, { ...policy, idleMs: 0 }), false);
     assert.deepEqual(
       [
         [0, 49],
         [0, 50],
         [10_000, 0],
-      ].map(([usedMs = 0, idleMs = 0]) => wouldGiveWay({ usedMs, idleMs }, policy)),
+      ].map(([usedMs = 0, idleMs = 0]) => wouldGiveWay({ usedMs, idleMs, tripMs }, policy)),
       [false, true, true],
     );
+  });
+
+  test("do not end before a message can have come: the first in two seconds, the next in twice the time that the first took", () => {
+    const shortest = { ...policy, idleMs: 0 };
+    const ends = (idleMs: number, tripMs?: number): boolean[] => [isIdle({ usedMs: 0, idleMs, tripMs }, shortest), isDry({ usedMs: 0, idleMs, tripMs })];
+    assert.deepEqual(
+      [ends(1_999), ends(2_000)],
+      [
+        [false, false],
+        [true, true],
+      ],
+    );
+    assert.deepEqual(
+      [ends(199, 100), ends(200, 100), ends(10, 5), ends(2_000, 60_000)],
+      [
+        [false, false],
+        [true, true],
+        [true, false],
+        [true, true],
+      ],
+    );
+  });
+
+  test("that had to wait for a place too long pass to others, who are then taken to wait", () => {
+    assert.deepEqual([1_999, 2_000].map(isPassedOn), [false, true]);
+    assert.deepEqual([14_999, 15_000, Number.POSITIVE_INFINITY].map(isLately), [true, false, false]);
+  });
+
+  test("that are held or asked for at once are bounded: places, those that wait for their next try, and some that are asked for", () => {
+    assert.deepEqual([restsMax({ concurrentMax: 16 }), restsMax({ concurrentMax: 1_000 })], [64, 1_000]);
+    assert.deepEqual([sessionsHeldMax({ concurrentMax: 16 }), sessionsHeldMax({ concurrentMax: 1_000 })], [88, 2_008]);
   });
 
   test("are asked for one at a time, and more at once the more there are, within places and room", () => {

@@ -85,7 +85,7 @@ interface WorldOptions {
   readonly broker?: Omit<ModelBrokerOptions, "clock">;
   /** Each call of a worker to its store, there and back; default as the store's fake. */
   readonly storeLatencyMs?: number;
-  /** Queues that each worker reads beside `queueName`. */
+  /** Queues that each worker reads beside `queueName`; they have no sessions. */
   readonly furtherQueues?: readonly string[];
   /** Of each worker's caution; default 1: it begins without. */
   readonly calmAt?: number;
@@ -172,7 +172,7 @@ export class World {
     this.limits = new LocalLimits(this.clock);
     this.records = createSqliteRunStore({ consumer: queueName, retentionMs: 86_400_000, path: ":memory:", clock: this.clock });
     for (const queue of options.furtherQueues ?? []) {
-      const broker = new ModelBroker({ ...options.broker, clock: this.clock, queue });
+      const broker = new ModelBroker({ ...options.broker, requiresSessions: false, clock: this.clock, queue });
       this.broker.others.set(queue, broker);
       this.further.set(queue, { broker, records: createSqliteRunStore({ consumer: queue, retentionMs: 86_400_000, path: ":memory:", clock: this.clock }) });
     }

@@ -4,6 +4,7 @@ import { TransportError } from "../../core/errors.ts";
 import type { HeldSession, RenewResult, SessionListener, SettleResult } from "../../ports/transport.ts";
 import type { Faults } from "./faults.ts";
 import type { BrokerFault, Lock, ModelConnection, Stored } from "./model-queue.ts";
+import { ModelWindow } from "./model-window.ts";
 import type { SimClock } from "./sim-clock.ts";
 
 /** The queue that they are of. */
@@ -123,6 +124,9 @@ export class ModelSession implements HeldSession {
   lockedUntilMs: number;
   readonly #sessions: ModelSessions;
   readonly #faults: Faults<BrokerFault>;
+  readonly #window = new ModelWindow((arrivingBytes) =>
+    this.connection.clock.isDead ? 0 : (this.#listener?.bytesRoom?.(arrivingBytes) ?? Number.POSITIVE_INFINITY),
+  );
   #listener: SessionListener | undefined;
   #hasAsked = false;
   #isOver = false;
@@ -152,15 +156,21 @@ export class ModelSession implements HeldSession {
     });
   }
 
+  widen(): void {
+    this.#sessions.pump();
+  }
+
   deliver(): void {
     const { broker } = this.#sessions;
     const stored = this.#hasAsked && !this.#isOver ? this.#sessions.firstOf(this.id) : undefined;
-    if (stored === undefined) return;
+    const bytes = stored?.message.body.byteLength ?? 0;
+    if (stored === undefined || this.#window.send([bytes]) === 0) return;
     this.#hasAsked = false;
     const delivery = broker.lockWith(this, stored);
     broker.clock.after(broker.latencyMs, () =>
       this.connection.clock.run(() => {
         this.connection.handedOut += 1;
+        this.#window.arrived(bytes);
         if (!this.#isReleased) this.#listener?.delivery(delivery);
       }),
     );

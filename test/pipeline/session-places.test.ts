@@ -1,0 +1,206 @@
+// What a session keeps of its worker, and for how long: a place, its lock, memory, timers.
+import { strict as assert } from "node:assert";
+import { describe, test } from "node:test";
+import type { SessionsSettings } from "#runtime/core/config/sessions.ts";
+import type { OutgoingMessage } from "#runtime/core/delivery.ts";
+import { TransportError } from "#runtime/core/errors.ts";
+import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
+import { defaultRetryPolicy } from "#runtime/core/skill.ts";
+import type { Publisher } from "#runtime/ports/publisher.ts";
+import { type Process, skillPolicy, type WorkerOverrides, World } from "../support/pipeline-world.ts";
+import { completedAnswer, failedAnswer } from "../support/scripted-executor.ts";
+
+const settings: SessionsSettings = { concurrentMax: 2, idleMs: 1_000, turnMs: 10_000, onFailure: "block" };
+const retry = { ...defaultRetryPolicy, immediateMax: 0, jitter: "none" as const };
+const skills = [skillPolicy("task", { retry, timeoutMs: 600_000 })];
+const mb = 1024 * 1024;
+const ofAnySize: WorkerOverrides = { readRoute: (delivery) => readRoute(delivery, { ...defaultDecodeLimits, bodyBytesMax: 100 * mb }) };
+
+function newWorld(options: ConstructorParameters<typeof World>[0] = {}): World {
+  return new World({ skills, ...options, broker: { requiresSessions: true, ...options.broker } });
+}
+
+function sized(world: World, eventId: string, bytes: number): OutgoingMessage {
+  return world.message(eventId, "task", { text: "x".repeat(bytes) });
+}
+
+const sessionsOf = ({ worker }: Process): unknown => worker.view().sources[0]?.sessions;
+
+/** What the worker waits for: how long each timer that is pending was set for. */
+function pendingOf({ clock }: Process): () => number[] {
+  const pending = new Map<object, number>();
+  const after = clock.after.bind(clock);
+  clock.after = (delayMs, action) => {
+    const key = {};
+    pending.set(key, delayMs);
+    const timer = after(delayMs, () => {
+      pending.delete(key);
+      action();
+    });
+    return {
+      cancel: () => {
+        pending.delete(key);
+        timer.cancel();
+      },
+    };
+  };
+  return () => [...pending.values()];
+}
+
+/** The time of a run is the test's own executor's timer. */
+const timeoutMs = skills[0]?.timeoutMs;
+
+describe("a session that waits for its next try", () => {
+  test("leaves no timer behind when its worker stops", async () => {
+    const world = newWorld();
+    let pending = (): number[] => [];
+    const { worker, executor } = await world.start({ sessions: settings }, (process) => {
+      pending = pendingOf(process);
+    });
+    executor.script = () => failedAnswer();
+    world.send(...world.inSession("a", "a0"));
+    await world.clock.advance(5_000);
+    await world.clock.finish("the worker to stop", worker.stop(5_000));
+    assert.deepEqual(
+      pending().filter((delayMs) => delayMs !== timeoutMs),
+      [],
+    );
+  });
+
+  test("leaves neither timer nor message behind when it is let go for others, and does not keep the rest from working", async () => {
+    const world = newWorld();
+    let pending = (): number[] => [];
+    const process = await world.start({ sessions: settings }, (started) => {
+      pending = pendingOf(started);
+    });
+    process.executor.script = (run) => (run.eventId.startsWith("b") ? failedAnswer() : completedAnswer);
+    for (let index = 0; index < 100; index += 1) world.send(...world.inSession(`b${index}`, `b${index}`));
+    for (let second = 0; second < 60; second += 1) {
+      world.send(...world.inSession(`good${second % 3}`, `good${second}`));
+      await world.clock.advance(1_000);
+    }
+    const resting = pending().filter((delayMs) => delayMs > 2_000 && delayMs !== timeoutMs).length;
+    assert.ok(resting <= 66, `expected no more than 64 sessions to wait, found ${resting} timers`);
+    const good = world.broker.stored.filter(({ message, state }) => message.sessionId?.startsWith("good") && state === "completed").length;
+    assert.ok(good >= 50, `expected what does not fail to pass within some seconds, found ${good} of 60`);
+  });
+
+  test("holds up no other source by its bytes, nor a message that is larger than all of them", async () => {
+    const world = newWorld({ furtherQueues: ["plain"] });
+    const { executor, worker } = await world.start({ sessions: settings, heldBytesMax: 4 * mb, ...ofAnySize });
+    executor.script = (run) => (run.eventId.startsWith("large") ? failedAnswer() : completedAnswer);
+    for (let index = 0; index < 12; index += 1) world.send({ ...sized(world, `large${index}`, mb / 4), sessionId: `s${index}` });
+    await world.clock.advance(5_000);
+    assert.ok(worker.view().heldBytes >= mb && worker.view().heldBytes <= 3 * mb, `held ${worker.view().heldBytes}`);
+    world.sendTo("plain", "plain");
+    world.broker.accept("plain", [sized(world, "giant", 5 * mb)]);
+    await world.clock.advance(5_000);
+    assert.deepEqual(
+      world.further.get("plain")?.broker.stored.map(({ state }) => state),
+      ["completed", "completed"],
+    );
+    executor.script = () => completedAnswer;
+    await world.clock.until("all to pass", () => world.broker.open.length === 0, 120_000);
+    assert.equal(worker.view().heldBytes, 0);
+  });
+
+  test("counts what it sends once, however often that is tried", async () => {
+    const world = newWorld();
+    const down = async (): Promise<void> => {
+      throw new TransportError("expected the messages to be taken, they were refused");
+    };
+    const publisher: Publisher = { start: async () => undefined, stop: async () => undefined, send: down };
+    const { worker, executor } = await world.start({ sessions: settings, publisher });
+    executor.script = () => ({ kind: "completed", outbox: [{ messageId: "out", body: new Uint8Array(10_000), headers: { eventType: "Done" } }] });
+    world.send(...world.inSession("a", "a0"));
+    await world.clock.advance(20_000);
+    const { heldBytes } = worker.view();
+    await world.clock.advance(300_000);
+    assert.deepEqual([heldBytes > 20_000, worker.view().heldBytes], [true, heldBytes]);
+  });
+
+  test("takes no place of another session by a duplicate of its message there", async () => {
+    const world = newWorld();
+    const process = await world.start({ sessions: { ...settings, concurrentMax: 1 } });
+    process.executor.script = async (run) => {
+      if (run.eventId !== "same") return completedAnswer;
+      await run.takes(500);
+      return failedAnswer();
+    };
+    for (const session of ["a", "b"]) world.send({ ...world.message("same"), sessionId: session });
+    await world.clock.advance(1_000);
+    world.send({ ...world.message("same"), sessionId: "c" }, ...world.inSession("d", "d0"));
+    await world.clock.advance(10_000);
+    assert.deepEqual([world.statesOf("d0"), sessionsOf(process)], [["completed"], { accepted: 3, idle: 0, waiting: 0, resting: 3 }]);
+    assert.equal(process.executor.posted.filter(({ route }) => route.eventId === "same").length, 1, "expected nobody to go before its pause is over");
+    process.executor.script = () => completedAnswer;
+    await world.clock.until("all to pass", () => world.broker.open.length === 0, 120_000);
+    assert.equal(process.executor.posted.filter(({ route }) => route.eventId === "same").length, 2);
+  });
+
+  test("goes on when its pause is over though others keep their places without a message", async () => {
+    const world = newWorld();
+    const process = await world.start({ sessions: { ...settings, concurrentMax: 1, idleMs: 3_600_000, turnMs: 3_600_000 } });
+    let fails = 1;
+    process.executor.script = (run) => (run.eventId === "a0" && (fails -= 1) >= 0 ? failedAnswer() : completedAnswer);
+    world.send(...world.inSession("a", "a0"));
+    await world.clock.advance(500);
+    world.send(...world.inSession("b", "b0"));
+    await world.clock.advance(32_000);
+    assert.deepEqual([world.statesOf("a0"), world.statesOf("b0")], [["completed"], ["completed"]]);
+  });
+});
+
+describe("a session that was accepted", () => {
+  test("is not let go before its message can have come, however short its idle time and far the broker", async () => {
+    const world = newWorld({ broker: { latencyMs: 80 } });
+    await world.start({ sessions: { ...settings, idleMs: 0 } });
+    world.send(...world.inSession("a", "a0", "a1", "a2"));
+    await world.clock.advance(5_000);
+    assert.deepEqual(
+      ["a0", "a1", "a2"].flatMap((event) => world.statesOf(event)),
+      ["completed", "completed", "completed"],
+    );
+    assert.ok((world.broker.sessions?.accepted ?? 0) <= 2, `accepted ${world.broker.sessions?.accepted} times`);
+    assert.equal(world.broker.sessions?.held.size, 0);
+  });
+
+  test("goes to a worker that has a place for it when its own has none for long", async () => {
+    const world = newWorld();
+    const options = { sessions: { ...settings, concurrentMax: 1, turnMs: 1_000 } };
+    const first = await world.start(options);
+    first.executor.script = async (run) => {
+      await run.takes(300_000);
+      return completedAnswer;
+    };
+    world.send(...world.inSession("a", "a0", "a1"));
+    await world.clock.advance(3_000);
+    world.send(...world.inSession("b", "b0"));
+    await world.clock.advance(1_000);
+    assert.deepEqual(sessionsOf(first), { accepted: 2, idle: 0, waiting: 1, resting: 0 });
+    const second = await world.start(options);
+    await world.clock.advance(5_000);
+    assert.deepEqual([world.statesOf("b0"), second.executor.posted.length], [["completed"], 1]);
+    // Alone, the first gives way to those that it had to let go.
+    await world.clock.finish("the second to stop", second.worker.stop(1_000));
+    world.send(...world.inSession("c", "c0"));
+    await world.clock.advance(310_000);
+    assert.deepEqual(
+      first.executor.posted.map(({ route }) => route.eventId),
+      ["a0", "c0"],
+    );
+  });
+
+  test("whose message waits for room for its bytes says nothing of the broker's time", async () => {
+    const world = newWorld();
+    for (let index = 0; index < 12; index += 1) world.send({ ...sized(world, `s${index}`, mb), sessionId: `s${index % 2}` });
+    await world.clock.advance(60_000);
+    const { executor, telemetry } = await world.start({ sessions: settings, heldBytesMax: 2 * mb, ...ofAnySize });
+    executor.script = async (run) => {
+      await run.takes(400);
+      return completedAnswer;
+    };
+    await world.clock.advance(20_000);
+    assert.deepEqual([world.broker.open.length, telemetry.types().filter((type) => type === "clock.skewed")], [0, []]);
+  });
+});
