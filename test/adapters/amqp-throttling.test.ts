@@ -24,7 +24,7 @@ interface Throttled extends BrokerBench {
 }
 
 async function start(t: TestContext): Promise<Throttled> {
-  const bench = await startBench(t, { entities: { queues: ["input", "other"] }, record: true });
+  const bench = await startBench(t, { entities: { queues: ["input", "other", { name: "sessions", requiresSession: true }] }, record: true });
   const refusals = (): number => bench.broker.faults.list()[0]?.hits ?? 0;
   return {
     ...bench,
@@ -163,4 +163,21 @@ test("asks nothing of the entity until the pause is over", async (t) => {
     (await transport.renew(deliveries.slice(1))).map(({ kind }) => kind),
     ["renewed"],
   );
+});
+
+test("a session's state is not refused by a namespace that is throttled: it is taken another time", async (t) => {
+  const bench = await start(t);
+  const { manual, broker } = bench;
+  await bench.client.createSender("sessions").sendMessages({ sessionId: "a", body: Buffer.alloc(1) });
+  const transport = createAmqpTransport({ connectionString: broker.connectionString, entity: { queue: "sessions" }, clock: runtimeClock(manual) });
+  t.after(() => transport.stop());
+  await transport.start();
+  const session = await transport.acceptSession(10_000);
+  assert.ok(session !== undefined);
+  session.listen({ delivery: () => undefined, lost: () => undefined });
+  broker.faults.add({ kind: "throttle", target: "sessions" });
+  assert.equal(await session.setState(Buffer.from("1")), "unknown");
+  broker.faults.clear();
+  manual.advance(pauseMs);
+  assert.equal(await session.setState(Buffer.from("1")), "settled");
 });

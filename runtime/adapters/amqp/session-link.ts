@@ -20,7 +20,7 @@ import type { TransportError } from "../../core/errors.ts";
 import type { HeldSession, RenewResult, SessionListener, SettleOrder, SettleResult } from "../../ports/transport.ts";
 import { AmqpDelivery } from "./delivery.ts";
 import type { DeliveryHome } from "./delivery.ts";
-import { errorOf, isLockLost } from "./errors.ts";
+import { errorOf, isBusy, isLockLost } from "./errors.ts";
 import { messageBytesMax, releaseTimeoutMs } from "./limits.ts";
 import type { Management } from "./management.ts";
 import { replyError } from "./management.ts";
@@ -147,6 +147,8 @@ export class SessionLink implements DeliveryHome, HeldSession {
     }
     if (reply.code >= 200 && reply.code <= 299) return "settled";
     if (isLost(reply)) return "lock-lost";
+    // A throttled namespace, or a broker that failed, takes it another time.
+    if (isPassing(reply)) return "unknown";
     throw replyError(`the state of session '${this.#id}' to be taken`, reply);
   }
 
@@ -213,6 +215,11 @@ function undescribed(value: Plain | undefined): Plain | undefined {
 
 function isLost({ code, condition }: { readonly code: number; readonly condition: string | undefined }): boolean {
   return code === 410 || isLockLost(condition);
+}
+
+/** Whether the same may be taken another time: the status is one of HTTP's. */
+function isPassing({ code, condition }: { readonly code: number; readonly condition: string | undefined }): boolean {
+  return code >= 500 || code === 408 || code === 429 || isBusy(condition);
 }
 
 /** Whether the broker says that no session came in time. */

@@ -9,7 +9,7 @@ import type { TransportError } from "../../core/errors.ts";
 import type { HeldSession, RenewResult, SessionListener, SettleOrder, SettleResult } from "../../ports/transport.ts";
 import { settledWithin } from "../support/waiting.ts";
 import { type Answers, type DeliveryHome, ServiceBusDelivery } from "./delivery.ts";
-import { isLockLost, settleResultOf, transportErrorOf } from "./errors.ts";
+import { hasCode, isLockLost, settleResultOf, transportErrorOf } from "./errors.ts";
 import { closeTimeoutMs } from "./limits.ts";
 import { giveOrder } from "./settling.ts";
 
@@ -115,7 +115,9 @@ export class SdkSession implements HeldSession, DeliveryHome {
     const answer = receiver.setSessionState(bytes).then(
       (): SettleResult | TransportError => "settled",
       (thrown: unknown) => {
-        const isRefused = thrown instanceof Error && "code" in thrown && (thrown.code === "InvalidOperationError" || thrown.code === "GeneralError");
+        const isOfRefusal = thrown instanceof Error && "code" in thrown && (thrown.code === "InvalidOperationError" || thrown.code === "GeneralError");
+        // A broker that failed takes it another time.
+        const isRefused = isOfRefusal && !hasCode(thrown, "InternalServerError", "ServerBusyError", "ServiceUnavailableError");
         return isRefused && !isLockLost(thrown) ? transportErrorOf(`the state of session '${this.id}' to be taken`, thrown) : settleResultOf(thrown);
       },
     );
