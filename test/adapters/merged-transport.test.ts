@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import type { TestContext } from "node:test";
+import { type TestContext, test } from "node:test";
 import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
 import { mergeTransports } from "#runtime/adapters/merged/transport.ts";
 import { createServiceBusTransport } from "#runtime/adapters/service-bus/transport.ts";
@@ -8,7 +8,7 @@ import type { Clock } from "#runtime/core/clock.ts";
 import type { TransportKind } from "#runtime/core/config.ts";
 import type { Delivery } from "#runtime/core/delivery.ts";
 import { TransportError } from "#runtime/core/errors.ts";
-import type { SettleOrder, Transport } from "#runtime/ports/transport.ts";
+import type { Receiver, ReceiverListener, SettleOrder, Transport } from "#runtime/ports/transport.ts";
 import { type BrokerBench, startBench } from "../support/broker.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Entity, Inbox, numbered } from "../support/transport-bench.ts";
@@ -228,4 +228,26 @@ testOnEach("does not start when the retry source does not exist, and leaves noth
   await assert.rejects(transport.start(), (error) => error instanceof TransportError && error.message.includes("nowhere"));
   await transport.stop();
   await eventually("no connection", () => broker.inspect().connections === 0);
+});
+
+test("a message that has come is not counted any more as one that comes in part", () => {
+  const listeners: ReceiverListener[] = [];
+  const receiver: Receiver = { addCredit: () => undefined, stop: async () => undefined };
+  const part = {
+    openReceiver: (listener: ReceiverListener): Receiver => {
+      listeners.push(listener);
+      return receiver;
+    },
+  } as Transport;
+  const arriving: number[] = [];
+  const bytesRoom = (bytes: number): number => {
+    arriving.push(bytes);
+    return 1_000_000;
+  };
+  mergeTransports(part, part, systemClock).openReceiver({ deliveries: () => undefined, disturbed: () => undefined, bytesRoom });
+  const [main, retry] = listeners;
+  main?.bytesRoom?.(5_000);
+  main?.deliveries([{} as Delivery]);
+  retry?.bytesRoom?.(0);
+  assert.deepEqual(arriving, [5_000, 0]);
 });

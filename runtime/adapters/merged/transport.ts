@@ -164,6 +164,8 @@ class Source {
     this.#listener = {
       deliveries: (batch) => {
         this.credit -= batch.length;
+        // What came in part is whole now.
+        this.arrivingBytes = 0;
         arrived(batch);
       },
       disturbed: (error) => {
