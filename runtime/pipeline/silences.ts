@@ -28,6 +28,8 @@ interface Watched {
   readonly pipeline: WatchedPipeline;
   checkedMs: number;
   rebuiltInVain: number;
+  /** The entity could not be looked at last. */
+  isUnseen: boolean;
   /** Messages taken when something was last replaced. */
   receivedBefore: number;
 }
@@ -41,7 +43,7 @@ export class Silences {
 
   constructor(options: SilencesOptions) {
     this.#options = options;
-    this.#all = options.pipelines.map((pipeline) => ({ pipeline, checkedMs: 0, rebuiltInVain: 0, receivedBefore: 0 }));
+    this.#all = options.pipelines.map((pipeline) => ({ pipeline, checkedMs: 0, rebuiltInVain: 0, isUnseen: false, receivedBefore: 0 }));
   }
 
   /** How often a source's receiver or connection was replaced since a message last came from it, or could have come; the least of any. */
@@ -78,12 +80,17 @@ export class Silences {
     let canBeLookedAt = true;
     try {
       const hasBacklog = await transport.hasBacklog();
-      health.served();
+      // One that can be looked at may be closed to receivers all the same, which hear of it by themselves.
+      if (watched.isUnseen) health.served();
+      watched.isUnseen = false;
       if (!hasBacklog) {
         watched.rebuiltInVain = 0;
         return;
       }
+      // What is wrong with the entity is tried again by its receiver; another one, or another connection, is of no use.
+      if (health.trouble !== undefined) return;
     } catch (error) {
+      watched.isUnseen = true;
       health.disturbed(error);
       telemetry.emit({ type: "transport.disturbed", source: name, error: messageOf(error) });
       if (error instanceof TransportError && error.retryAfterMs !== undefined) return;

@@ -146,6 +146,23 @@ describe("a source that fails", () => {
       assert.deepEqual([tries, told(process)], [2, ["letters down: missing"]]);
     });
 
+  test("that is closed to receivers stays so though it can be looked at, and neither receiver nor connection is replaced for its sake", async () => {
+    const world = new World({ furtherQueues: ["letters"] });
+    const process = await world.start({ silenceMaxMs: 5_000 });
+    const connection = process.connections.get("letters");
+    const receiver = connection?.receivers.at(-1);
+    assert.ok(receiver !== undefined);
+    receiver.isMute = true;
+    receiver.disturb(new TransportError("expected letters to be enabled, found that it takes no receivers", { entityTrouble: "disabled" }));
+    world.sendTo("letters", "a");
+    await world.clock.advance(60_000);
+    assert.deepEqual([told(process), connection?.reconnections, connection?.receivers.length], [["letters down: disabled"], 0, 1]);
+    assert.deepEqual(
+      process.telemetry.types().filter((type) => type.endsWith(".rebuilt")),
+      [],
+    );
+  });
+
   test("that was disabled is told to serve again as soon as the broker serves its receiver, though nothing comes", async () => {
     const world = new World({ furtherQueues: ["letters"] });
     const process = await world.start();
