@@ -164,7 +164,8 @@ export class Executions {
       if (work.posts === 1 && durationMs > 0) intake.ran(work, durationMs, recordingMs, nowMs);
       admission.leave(work, calls, nowMs, answer.kind !== "thread-lost" && !(answer.kind === "timed-out" && answer.blockedThread === true));
       intake.leave(work);
-      this.#turns?.ended(work, durationMs);
+      if (answer.kind === "not-started") this.#turns?.withdrew(work);
+      else this.#turns?.ended(work, durationMs, nowMs, answer.kind === "timed-out" || (answer.kind === "thread-lost" && answer.part === "sole"));
       work.calls = calls;
       if (durationMs > 0) meter?.executed(work.skillName, durationMs, calls);
       if (trace !== undefined) this.#options.traces?.executed(work, trace);
@@ -312,7 +313,7 @@ export class Executions {
 
   /** It gives back what it has got. */
   #leaveUnbegun(work: Work, nowMs: number): void {
-    this.#turns?.ended(work, 0);
+    this.#turns?.withdrew(work);
     this.#options.admission.leave(work, [], nowMs);
   }
 

@@ -31,8 +31,8 @@ export class Turns {
   readonly #shares: SourceShares;
   /** By source. */
   readonly #queues: readonly Work[][];
-  /** What each run under way is counted with. */
-  readonly #counted = new Map<Work, number>();
+  /** What each run under way is counted with, and since when it is, monotonic. */
+  readonly #counted = new Map<Work, { readonly tookMs: number; readonly sinceMs: number }>();
   readonly #hasWaiting = (source: number): boolean => (this.#queues[source]?.length ?? 0) > 0;
   #waiting = 0;
   #unbegun = 0;
@@ -54,7 +54,7 @@ export class Turns {
   enter(work: Work, nowMs: number): boolean {
     if (work.isApart || work.skill?.hasOwnThreads === true) return true;
     if (this.#waiting === 0 && this.#isRoomFor(work, nowMs)) {
-      this.#go(work);
+      this.#go(work, nowMs);
       return true;
     }
     this.#queues[work.source.number]?.push(work);
@@ -72,16 +72,28 @@ export class Turns {
     if (queue === undefined || first === undefined || !this.#isRoomFor(first, nowMs)) return undefined;
     queue.shift();
     this.#waiting -= 1;
-    this.#go(first);
+    this.#go(first, nowMs);
     return first;
   }
 
-  /** It has ended, after so long in its thread; or it did not begin after all. */
-  ended(work: Work, tookMs: number): void {
-    const countedMs = this.#counted.get(work);
-    if (countedMs === undefined) return;
+  /**
+   * It has ended, after so long in its thread; 0 where its thread could not say. One that held it until it was ended had it all the time (`hasHeld`);
+   * of any other it is left at what those of its source take.
+   */
+  ended(work: Work, durationMs: number, nowMs: number, hasHeld: boolean): void {
+    const counted = this.#counted.get(work);
+    if (counted === undefined) return;
     this.#counted.delete(work);
-    this.#shares.ended(work.source.number, countedMs, tookMs);
+    const tookMs = durationMs === 0 && hasHeld ? nowMs - counted.sinceMs : durationMs;
+    if (tookMs > 0) this.#shares.ended(work.source.number, counted.tookMs, tookMs);
+  }
+
+  /** It did not begin after all. */
+  withdrew(work: Work): void {
+    const counted = this.#counted.get(work);
+    if (counted === undefined) return;
+    this.#counted.delete(work);
+    this.#shares.withdrew(work.source.number, counted.tookMs);
   }
 
   /** Takes those out that have waited since `sinceMs` or longer. */
@@ -102,9 +114,9 @@ export class Turns {
     return this.#queues.flatMap((queue) => queue.splice(0));
   }
 
-  #go(work: Work): void {
+  #go(work: Work, nowMs: number): void {
     this.#unbegun += 1;
-    this.#counted.set(work, this.#shares.began(work.source.number));
+    this.#counted.set(work, { tookMs: this.#shares.began(work.source.number), sinceMs: nowMs });
   }
 
   #isRoomFor({ intake }: Work, nowMs: number): boolean {

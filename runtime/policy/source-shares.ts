@@ -91,6 +91,11 @@ export class SourceShares {
     this.#charge(source, tookMs - countedMs);
   }
 
+  /** Its run, counted with so much, did not begin: that says nothing of how long they take. */
+  withdrew(source: number, countedMs: number): void {
+    this.#charge(source, -countedMs);
+  }
+
   #nextOf({ members }: Level, hasWaiting: (source: number) => boolean): number | undefined {
     let next: number | undefined;
     for (const number of members) {
