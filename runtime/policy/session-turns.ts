@@ -77,7 +77,7 @@ export function wouldGiveWay(view: TurnView, { turnMs }: TurnPolicy): boolean {
   return isDry(view) || view.usedMs >= turnMs;
 }
 
-/** Whether a session that waits for a place is let go, for whoever has one. */
+/** Whether a session that waits for a place is let go, for a worker that has one. */
 export function isPassedOn(waitedMs: number): boolean {
   return waitedMs >= readyMaxMs;
 }

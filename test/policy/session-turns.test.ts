@@ -75,7 +75,7 @@ describe("turns of sessions", () => {
     );
   });
 
-  test("that had to wait for a place too long pass to others, who are then taken to wait", () => {
+  test("that had to wait for a place too long pass to others, which are then taken to wait", () => {
     assert.deepEqual([1_999, 2_000].map(isPassedOn), [false, true]);
     assert.deepEqual([14_999, 15_000, Number.POSITIVE_INFINITY].map(isLately), [true, false, false]);
   });

@@ -28,7 +28,7 @@ interface Shared {
 export class SharedConnection {
   readonly answerTimeoutMs: number;
   readonly #options: SharedConnectionOptions;
-  /** Whoever holds no sessions is on the first. */
+  /** What holds no sessions is on the first. */
   readonly #all: Shared[] = [];
 
   /** Nothing is connected before somebody joins. Throws `ConfigurationError`. */
