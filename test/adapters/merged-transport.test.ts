@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { type TestContext, test } from "node:test";
 import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
-import { mergeTransports } from "#runtime/adapters/merged/transport.ts";
+import { mergeTransports, readBesideSessions } from "#runtime/adapters/merged/transport.ts";
 import { createServiceBusTransport } from "#runtime/adapters/service-bus/transport.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
 import type { Clock } from "#runtime/core/clock.ts";
@@ -250,4 +250,10 @@ test("a message that has come is not counted any more as one that comes in part"
   main?.deliveries([{} as Delivery]);
   retry?.bytesRoom?.(0);
   assert.deepEqual(arriving, [5_000, 0]);
+});
+
+test("what waits in sessions is no backlog of the retry queue that is read beside them", async () => {
+  const holding = (hasBacklog: boolean): Transport => ({ hasBacklog: async () => hasBacklog }) as Transport;
+  assert.equal(await readBesideSessions(holding(true), holding(false), systemClock).hasBacklog(), false);
+  assert.equal(await readBesideSessions(holding(false), holding(true), systemClock).hasBacklog(), true);
 });

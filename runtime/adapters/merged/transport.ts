@@ -113,6 +113,8 @@ class MergedTransport implements Transport {
   }
 
   async hasBacklog(): Promise<boolean> {
+    // What waits in sessions says nothing of a receiver that reads the other alone.
+    if (this.#readsSessions) return this.#retry.hasBacklog();
     const found = await Promise.all([this.#main.hasBacklog(), this.#retry.hasBacklog()]);
     return found.includes(true);
   }
