@@ -10,15 +10,18 @@ import { Redis } from "ioredis";
 import { entitySessionsMax } from "#runtime/adapters/amqp/limits.ts";
 import { SharedConnection } from "#runtime/adapters/amqp/shared-connection.ts";
 import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
+import { createServiceBusTransport } from "#runtime/adapters/service-bus/transport.ts";
 import { createRedisRunStore, sharedClientOf } from "#runtime/adapters/redis/run-store.ts";
 import { createThreadedSqliteRunStore, sharedThreadOf } from "#runtime/adapters/sqlite/threaded-run-store.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
+import { TransportError } from "#runtime/core/errors.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
 import type { Transport } from "#runtime/ports/transport.ts";
 import { startBroker } from "#load/broker/broker.ts";
 import { startBench } from "../support/broker.ts";
 import { claimOf } from "../contracts/run-store-fixtures.ts";
 import { eventually, within } from "../support/eventually.ts";
+import { testOnEach } from "../support/transports.ts";
 import { startRedis } from "../support/redis-server.ts";
 
 const retentionMs = 3_600_000;
@@ -100,6 +103,17 @@ test("transports of one namespace have one connection, and one that stops leaves
   await transports[0]?.stop();
   assert.equal(await transports[1]?.hasBacklog(), false);
   await within("the other to stop", transports[1]?.stop() ?? Promise.resolve(), 5_000);
+  await eventually("the connection to close", () => broker.inspect().connections === 0, 5_000);
+});
+
+testOnEach("a transport that is stopped before it has started leaves no connection behind", async (t, kind) => {
+  const broker = await startBroker({ entities: { queues: consumers } });
+  t.after(() => broker.stop());
+  const make = kind === "amqp" ? createAmqpTransport : createServiceBusTransport;
+  const transport = make({ connectionString: broker.connectionString, clock: systemClock, entity: { queue: "orders" } });
+  const starting = assert.rejects(transport.start(), TransportError);
+  await transport.stop();
+  await within("the start to end", starting, 10_000);
   await eventually("the connection to close", () => broker.inspect().connections === 0, 5_000);
 });
 

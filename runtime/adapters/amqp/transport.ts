@@ -62,6 +62,8 @@ class AmqpTransport implements Transport {
     const management = new Management({ broker, address, clock, answerTimeoutMs });
     try {
       await management.start();
+      // Nobody would close what is opened now.
+      if (this.#stopped !== undefined) throw new TransportError(`expected ${expected}, found that the transport was stopped meanwhile; start another`);
     } catch (thrown) {
       management.stop();
       await this.#connection.leave(broker, sessionsMax);

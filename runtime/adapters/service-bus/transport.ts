@@ -98,6 +98,8 @@ class ServiceBusTransport implements Transport {
       // It only settles, renews and peeks, so that no link of its own is ever lost.
       const manager = createReceiver(client, entity);
       await manager.peekMessages(1, peekWithoutBody(Long.ZERO));
+      // Nobody would close what is opened now.
+      if (this.#stopped !== undefined) throw new Error("the transport was stopped meanwhile; start another");
       this.#connected = { client, leave: () => this.#shared.leave(), manager, management: new ManagementLane(manager, clock, this.#answerTimeoutMs) };
     } catch (error) {
       await settledWithin(clock, closeTimeoutMs, this.#shared.leave());
