@@ -319,12 +319,20 @@ export class IntakeWindow {
   /** How many it can have any use of: what ends in the time that a message must be held, and may wait. */
   #useful(nowMs: number, times = 1): number {
     const { sinceMs, ended, runs, neededMs } = this.#measured;
-    const leastMs = this.#leastClaimMs + this.#leastSettleMs;
+    const leastMs = this.#leastWayMs;
     if (leastMs === Number.POSITIVE_INFINITY) return leastMs;
     const perMs = ended / (nowMs - sinceMs);
     const heldMs = tripsWorth * leastMs + (runs === 0 ? this.#lateNeededMs : neededMs / runs);
     const worth = perMs * (heldMs + togetherWorth * (this.#bounds.enoughMs ?? enoughMsDefault));
     return Math.max(times * worth, Math.min(togetherMin, perMs * togetherOfWait * this.#bounds.waitMaxMs));
+  }
+
+  /**
+   * The least that it takes to receive, to claim and to settle. A claim is a trip to the store; a settlement one to the store and one to the broker:
+   * what it takes beyond a claim, it takes to receive as well.
+   */
+  get #leastWayMs(): number {
+    return this.#leastSettleMs + Math.max(this.#leastClaimMs, this.#leastSettleMs);
   }
 
   /** How far it may grow. */

@@ -202,6 +202,18 @@ describe("an intake window is of no use beyond", () => {
     assert.equal(sizeFrom(10_000, 1_000, 100), 2_480);
   });
 
+  test("that, of which receiving is one: it takes as long as what of a settlement is no claim", () => {
+    const sizeWith = (claimMs: number, settleMs: number): number => {
+      const watched = new Watched({ start: 10_000 });
+      watched.whole(20, 1);
+      watched.window.tripped(claimMs, settleMs);
+      watched.turn(1_000);
+      return watched.whole(0, 100);
+    };
+    // 20 in a millisecond, for twice 10 + 10 + 20, or twice 20 + 10, and for 100 + 20 ms.
+    assert.deepEqual([sizeWith(10, 20), sizeWith(20, 10)], [20 * (80 + 120), 20 * (60 + 120)]);
+  });
+
   test("what pays by going together: 512, or what ends in half of the time in which a run should begin", () => {
     assert.deepEqual([sizeFrom(1_000, 1_000, 1), sizeFrom(1_000, 50, 1)], [512, 250]);
   });
