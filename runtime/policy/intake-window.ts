@@ -2,7 +2,7 @@ import { noFraction } from "../core/fractions.ts";
 /**
  * How many messages of one skill a worker may hold: as many as it can begin soon, and no more, so that what it cannot begin
  * stays where other workers find it. After Little's law that is the rate at which runs end times the time that each is held: the
- * round trips of claiming and settling, the run itself, and a short wait for its turn. None of these is known beforehand, so the
+ * round trips of receiving, claiming and settling, the run itself, and a short wait for its turn. None of these is known beforehand, so the
  * window is found by how long runs wait before they begin, much as BBR finds what a path can carry
  * (Cardwell et al., "BBR: Congestion-Based Congestion Control", ACM Queue 14(5), 2016):
  *
