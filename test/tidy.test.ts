@@ -61,7 +61,7 @@ const vendors: readonly (readonly [pattern: RegExp, folder: RegExp])[] = [
   [/^(fastify|jose)$/, /^(runtime\/admin|load\/stand-ins|test)\//],
   [/^@modelcontextprotocol\//, /^(runtime\/admin\/mcp|runtime\/cli|test)\//],
   [/^prom-client$/, /^runtime\/adapters\/telemetry\//],
-  [/^@opentelemetry\//, /^runtime\/adapters\/telemetry\/(?:traces|logs)\//],
+  [/^@opentelemetry\//, /^(?:runtime\/adapters\/telemetry\/(?:traces|logs)\/|test\/adapters\/span-protobuf\.test\.ts$)/],
   [/^ioredis$/, /^(runtime\/adapters\/(redis|bullmq)|bench|test)\//],
   [/^node:sqlite$/, /^(runtime\/adapters\/sqlite\/|runtime\/testing\/outside-|test\/)/],
   [/^nodemailer$/, /^(runtime\/adapters\/escalation|test)\//],

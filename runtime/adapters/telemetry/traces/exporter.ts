@@ -9,21 +9,9 @@ import type { Span } from "../../../core/spans.ts";
 import type { Tracing } from "../../../ports/tracing.ts";
 import { Batches } from "../otlp/batches.ts";
 import type { ExportQueue, OtlpProtocol } from "../otlp/environment.ts";
+import type { Resource, SpanExporter, SpanOrigin } from "./span-exporter.ts";
 
-/** The worker, and what the environment says of it. */
-export type Resource = ReturnType<typeof resourceFromAttributes>;
 type LostEvent = Extract<RuntimeEvent, { type: "traces.lost" }>;
-
-/** Who exports, and by which code: the same for all spans of a worker. */
-export interface SpanOrigin {
-  readonly resource: Resource;
-  readonly scope: { readonly name: string; readonly version: string };
-}
-
-export interface SpanExporter {
-  export(spans: readonly Span[], done: (result: { readonly error?: Error }) => void): void;
-  shutdown(): Promise<void>;
-}
 
 export interface TraceExportOptions extends ExportQueue {
   readonly clock: Clock;

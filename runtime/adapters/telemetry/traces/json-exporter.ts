@@ -3,7 +3,7 @@ import { SpanKind as OtelKind, SpanStatusCode, TraceFlags } from "@opentelemetry
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { allowedAttributes, type Span, type SpanKind } from "../../../core/spans.ts";
 import type { SpanContext } from "../../../core/trace-context.ts";
-import type { SpanExporter, SpanOrigin } from "./exporter.ts";
+import type { SpanExporter, SpanOrigin } from "./span-exporter.ts";
 
 type ReadableSpan = Parameters<OTLPTraceExporter["export"]>[0][number];
 

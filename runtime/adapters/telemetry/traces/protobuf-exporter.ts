@@ -2,7 +2,7 @@
 import { OTLPExporterBase } from "@opentelemetry/otlp-exporter-base";
 import { convertLegacyHttpOptions, createOtlpHttpExportDelegate } from "@opentelemetry/otlp-exporter-base/node-http";
 import type { Span } from "../../../core/spans.ts";
-import type { SpanExporter, SpanOrigin } from "./exporter.ts";
+import type { SpanExporter, SpanOrigin } from "./span-exporter.ts";
 import { SpanProtobuf } from "./span-protobuf.ts";
 
 /** As that exporter is called by the specification. */

@@ -5,7 +5,7 @@
 import { type Span, type SpanAttribute, type SpanKind, type SpanValue, errorTypeOf, spanAttributes } from "../../../core/spans.ts";
 import type { SpanContext } from "../../../core/trace-context.ts";
 import { ProtobufWriter, tagOf } from "../otlp/protobuf.ts";
-import type { SpanOrigin } from "./exporter.ts";
+import type { SpanOrigin } from "./span-exporter.ts";
 
 /** Fields of opentelemetry/proto/trace/v1/trace.proto and common/v1/common.proto. */
 const request = { resourceSpans: tagOf(1, "bytes") } as const;
