@@ -3,8 +3,8 @@
  * also takes its rate, and collector and scraper compete with the worker for processors; batches are smaller then, and a message costs more for
  * a reason that is not the worker's.
  *
- * Before anything counts, messages whose producer was traced are handled, so that all of them are: what makes and exports spans, and what answers a
- * scrape, is compiled then, as it is in a worker that has been up for some minutes.
+ * Before anything counts, one message of eight comes from a producer that was traced, so that the worker traces it, too: what makes and exports spans,
+ * and what answers a scrape, is compiled then, as it is in a worker that has been up for some minutes.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
@@ -26,12 +26,11 @@ export interface PacedTurn {
   readonly verdict: Verdict;
 }
 
-/** At once no more than what the queue of spans takes. */
-const warmUp = { events: 200, times: 40 } as const;
+/** One of so many, for so long: more would be more than the queue of spans takes. */
+const warmEvery = 8;
+const warmMs = 2_000;
 const warmScrapes = 20;
 const settleMs = 1_000;
-/** Prometheus scrapes every 5 to 60 seconds. */
-export const scrapeEveryMs = 5_000;
 /** After the last message that counts. */
 const tailMs = 300;
 const secondMs = 1_000;
@@ -41,29 +40,33 @@ export interface PacedOptions {
   readonly shape: Shape;
   readonly setting: Setting;
   readonly perSecond: number;
-  /** How many times the scraper comes while it is measured. */
-  readonly scrapes: number;
+  /** How long it is measured; Prometheus comes once meanwhile. */
+  readonly windowMs: number;
 }
 
-export async function pacedTurn(arena: Arena, collector: Collector, { shape, setting, perSecond, scrapes }: PacedOptions): Promise<PacedTurn> {
+export async function pacedTurn(arena: Arena, collector: Collector, { shape, setting, perSecond, windowMs }: PacedOptions): Promise<PacedTurn> {
   const { ground, scrape } = await prepare(setting, collector);
-  const windowMs = scrapeEveryMs * scrapes;
   const counted = { fromMs: 0, toMs: 0, cpuMs: 0, scrapes: 0, exports: 0 };
+  let isWarm = false;
   const meanwhile = async (subject: Subject, startMs: number): Promise<void> => {
-    for (let warm = 0; warm < warmScrapes; warm += 1) await scrape();
-    await pause(startMs + settleMs - sharedMonotonicMs());
-    const before = { fromMs: sharedMonotonicMs(), cpuMs: subject.cpuMs(), exports: collector.taken };
-    for (let due = scrapeEveryMs / 2; due < windowMs; due += scrapeEveryMs) {
-      await pause(before.fromMs + due - sharedMonotonicMs());
-      if (await scrape()) counted.scrapes += 1;
-    }
-    await pause(before.fromMs + windowMs - sharedMonotonicMs());
-    const after = { toMs: sharedMonotonicMs(), cpuMs: subject.cpuMs() - before.cpuMs, exports: collector.taken - before.exports };
-    Object.assign(counted, { fromMs: before.fromMs, ...after });
+    await pause(startMs + warmMs - sharedMonotonicMs());
+    isWarm = true;
+    await pause(startMs + warmMs + settleMs - sharedMonotonicMs());
+    const begun = { fromMs: sharedMonotonicMs(), cpuMs: subject.cpuMs(), exports: collector.taken };
+    await pause(windowMs / 2);
+    if (await scrape()) counted.scrapes += 1;
+    await pause(begun.fromMs + windowMs - sharedMonotonicMs());
+    const after = { toMs: sharedMonotonicMs(), cpuMs: subject.cpuMs() - begun.cpuMs, exports: collector.taken - begun.exports };
+    Object.assign(counted, { fromMs: begun.fromMs, ...after });
   };
-  const events = Math.round((perSecond * (settleMs + windowMs + tailMs)) / secondMs);
+  const before = async (): Promise<void> => {
+    for (let warm = 0; warm < warmScrapes; warm += 1) await scrape();
+  };
+  let sent = 0;
+  const tracedWhileCold = (message: OutgoingMessage): OutgoingMessage => (!isWarm && (sent += 1) % warmEvery === 0 ? traced(message) : message);
+  const events = Math.round((perSecond * (warmMs + settleMs + windowMs + tailMs)) / secondMs);
   const load = { events, arrivals: { kind: "poisson", perSecond }, eventTypes: shape.eventTypes } as const;
-  const { ended, verdict } = await openLoop(arena, contenderOf("holdfast"), { load, warmUp: { ...warmUp, prepare: traced }, ground, meanwhile });
+  const { ended, verdict } = await openLoop(arena, contenderOf("holdfast"), { load, ground, before, prepare: tracedWhileCold, meanwhile });
   const { fromMs, toMs, cpuMs } = counted;
   const messages = ended.filter(({ atMs }) => atMs >= fromMs && atMs < toMs).length;
   return {

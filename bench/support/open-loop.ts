@@ -17,22 +17,16 @@ import { judge, type Verdict } from "./verdict.ts";
 /** A profile, what has a default left out. */
 export type Load = Pick<Profile, "events" | "arrivals" | "eventTypes"> & Partial<Profile>;
 
-/** What is sent before anything counts: so many events, and as many again once these have ended. */
-export interface WarmUp {
-  readonly events: number;
-  readonly times: number;
-  /** Each message as it is sent. */
-  readonly prepare: (message: OutgoingMessage) => OutgoingMessage;
-}
-
 export interface OpenLoopOptions {
   readonly load: Load;
-  /** Default 200 events as those of the load. */
-  readonly warmUp?: WarmUp;
   readonly content?: Readonly<Record<string, unknown>>;
   readonly ground?: Partial<Ground>;
   /** Workers; default 1. */
   readonly workers?: number;
+  /** Each message as it is sent. */
+  readonly prepare?: (message: OutgoingMessage) => OutgoingMessage;
+  /** What else is made warm before the first event is sent. */
+  readonly before?: () => Promise<void>;
   /** What happens meanwhile, from when the first event is sent; the run is not over before it is. */
   readonly meanwhile?: (subject: Subject, startMs: number) => Promise<unknown>;
   /** Ends the stream before its end. */
@@ -103,33 +97,25 @@ export class Subject {
 
 const pollMs = 10;
 const notesMaxMs = 1_500;
-const warmUpDefault: WarmUp = { events: 200, times: 1, prepare: (message) => message };
+const warmUpEvents = 200;
 const warmUpMaxMs = 20_000;
 const restDefaultMs = 60_000;
 const bodyBytes = 256;
 
 /** Connections are open and code is compiled before anything counts. */
-async function warmUp(
-  publisher: Publisher,
-  { queue, prefix }: Ground,
-  { load: { eventTypes }, warmUp: { events, times, prepare } = warmUpDefault }: OpenLoopOptions,
-  feed: Feed,
-  reader: NoteReader,
-): Promise<void> {
-  const stream = generatePlain({ events: events * times, eventTypes, sizes: { kind: "fixed", bytes: bodyBytes }, idPrefix: `${prefix}-warm-` });
-  const messages = [...stream].map(({ message }) => prepare(message));
-  for (let sent = events; sent <= messages.length; sent += events) {
-    await publisher.send(queue, messages.slice(sent - events, sent));
-    const isOver = async (): Promise<boolean> => {
-      reader.next();
-      return reader.all.length >= sent && (await feed.left()) === 0;
-    };
-    await until(isOver, warmUpMaxMs);
-  }
+async function warmUp(publisher: Publisher, { queue, prefix }: Ground, { eventTypes }: Load, feed: Feed, reader: NoteReader): Promise<void> {
+  const stream = generatePlain({ events: warmUpEvents, eventTypes, sizes: { kind: "fixed", bytes: bodyBytes }, idPrefix: `${prefix}-warm-` });
+  const messages = [...stream].map(({ message }) => message);
+  await publisher.send(queue, messages);
+  const isOver = async (): Promise<boolean> => {
+    reader.next();
+    return reader.all.length >= messages.length && (await feed.left()) === 0;
+  };
+  await until(isOver, warmUpMaxMs);
 }
 
 export async function openLoop(arena: Arena, contender: Contender, options: OpenLoopOptions): Promise<OpenLoop> {
-  const { content, workers = 1, meanwhile = () => Promise.resolve(), restMaxMs = restDefaultMs } = options;
+  const { content, workers = 1, prepare, meanwhile = () => Promise.resolve(), restMaxMs = restDefaultMs } = options;
   const one = { count: 1, zipf: 0 };
   const profile = { seed: 1, keys: one, tenants: one, duplicates: 0, poison: 0, sizes: { kind: "fixed", bytes: bodyBytes } as const, ...options.load };
   const ground = arena.ground(options.ground);
@@ -141,7 +127,7 @@ export async function openLoop(arena: Arena, contender: Contender, options: Open
   const reader = new NoteReader(ground.notes);
   const drive = new Drive({
     profile,
-    publisher,
+    publisher: prepare === undefined ? publisher : preparing(publisher, prepare),
     entity: ground.queue,
     clock: sharedClock,
     idPrefix: stream.idPrefix,
@@ -149,7 +135,8 @@ export async function openLoop(arena: Arena, contender: Contender, options: Open
   });
   let polling: NodeJS.Timeout | undefined;
   try {
-    await warmUp(publisher, ground, options, feed, reader);
+    await warmUp(publisher, ground, profile, feed, reader);
+    await options.before?.();
     const first = reader.all.length;
     polling = setInterval(() => {
       for (const { place } of reader.next()) drive.ended(place);
@@ -177,4 +164,12 @@ export async function openLoop(arena: Arena, contender: Contender, options: Open
     await publisher.stop();
     await feed.stop();
   }
+}
+
+function preparing(publisher: Publisher, prepare: NonNullable<OpenLoopOptions["prepare"]>): Publisher {
+  return {
+    start: () => publisher.start(),
+    stop: () => publisher.stop(),
+    send: (entity, messages) => publisher.send(entity, messages.map(prepare)),
+  };
 }
