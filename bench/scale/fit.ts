@@ -14,8 +14,8 @@ export interface Point {
 export interface Fitted {
   /** Where each part has processors of its own. */
   readonly apart: (workers: number) => Costs;
-  /** On this machine, which so many workers share with store, broker and whatever else runs. */
-  readonly together: (workers: number) => Costs;
+  /** In a turn on this machine, whose workers share it with store, broker and whatever else runs. */
+  readonly together: (turn: Measured) => Costs;
   readonly cores: number;
   /** By how much a message costs more with twice the workers, as far as that was measured. */
   readonly growth: Readonly<Record<"worker" | "store" | "broker", number>>;
@@ -57,10 +57,9 @@ export function fit(points: readonly Point[], shards: { readonly one: readonly M
     growth: { worker: lines.worker.growth, store: lines.store.growth, broker: lines.broker.growth },
     apart: (workers) =>
       costs(lines.worker.at(1), Math.max(lines.store.at(1), lines.store.at(workers)), Math.max(lines.broker.at(1), lines.broker.at(workers)), 1),
-    together(workers) {
-      const others = middle((points.find((point) => point.workers === workers) ?? one).turns).otherCores;
-      const slower = cores / Math.max(coresLeftMin, cores - (Number.isFinite(others) ? others : 0));
-      return costs(lines.worker.at(workers), lines.store.at(workers), lines.broker.at(workers), slower);
+    together({ clientMicros, redisMicros, brokerMicros, otherCores }) {
+      const slower = cores / Math.max(coresLeftMin, cores - (Number.isFinite(otherCores) ? otherCores : 0));
+      return costs(clientMicros, redisMicros, brokerMicros, slower);
     },
   };
 }
