@@ -19,8 +19,10 @@ import { reportIntake, reportLatency, reportSessions, reportShedding, reportSusp
 const reportEveryMs = 200;
 /** Past the budget by this much, the process ends without waiting for whatever hangs. */
 const stopMarginMs = 5_000;
-/** What a worker loads once it is up, such as the recovery queue, is loaded by then. */
+/** How long after its start a worker that has nothing to do gives back what the start has left. */
 const settledAfterMs = 3_000;
+/** For what it loads once it is up, such as the recovery queue, it waits longer, but not for ever: Redis may be away. */
+const loadedWithinMs = 60_000;
 /** How soon it is seen that there is work. */
 const lookForWorkEveryMs = 50;
 
@@ -81,13 +83,15 @@ export async function start(options: StartOptions, hosting: Pick<Hosting, "isHas
  * Once everything is loaded, what the start has left behind is given back while nobody waits for it, and heaps may grow with the work. Work
  * that comes before then does not wait for that: with a small young generation it would be collected several times as often.
  */
-function settleMemory(worker: Pick<Worker, "view" | "giveBackMemory">): NodeJS.Timeout {
+function settleMemory(worker: Pick<Worker, "view" | "loaded" | "giveBackMemory">): NodeJS.Timeout {
   // An end that does not wait for threads writes nothing of the cache.
   flushCompileCache();
   const readyMs = performance.now();
+  let waitsMs = loadedWithinMs;
+  void worker.loaded.then(() => (waitsMs = settledAfterMs));
   const looking = setInterval(() => {
     const isIdle = worker.view().inFlight === 0;
-    if (isIdle && performance.now() - readyMs < settledAfterMs) return;
+    if (isIdle && performance.now() - readyMs < waitsMs) return;
     clearInterval(looking);
     if (isIdle) worker.giveBackMemory();
     letYoungGenerationGrow();

@@ -4,7 +4,7 @@
  * least one byte left, before anything is unpacked. Extension types other than the timestamp are refused: some unpackers
  * give them powers.
  */
-import { Unpackr } from "msgpackr";
+import { Unpackr } from "msgpackr/unpack";
 import { type TopLevel, emptyFields, isEnough, wantedKeys } from "./wanted-keys.ts";
 
 export type MsgpackFault = "malformed" | "too-deep" | "too-many-elements" | "extension" | "forbidden-key";

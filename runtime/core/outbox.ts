@@ -1,5 +1,5 @@
 /** The stored form of what a run leaves behind: the events it has emitted and not yet published, and its session's new state. */
-import { Packr } from "msgpackr";
+import { Packr } from "msgpackr/pack";
 import type { OutgoingMessage } from "./delivery.ts";
 
 const packr = new Packr({ useRecords: false, moreTypes: false });

@@ -359,6 +359,11 @@ export class Worker {
     return this.#stopped;
   }
 
+  /** Resolves when all that its parts load after the start is loaded; where something outside is away, that is late. */
+  get loaded(): Promise<unknown> {
+    return Promise.all((this.#options.reporters ?? []).map(({ loaded }) => loaded));
+  }
+
   /** Gives back all memory that is kept for later: for a worker that has nothing to do, since it stops each thread for a moment. */
   giveBackMemory(): void {
     this.#options.executor.collectGarbage("everything");

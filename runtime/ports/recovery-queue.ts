@@ -86,8 +86,11 @@ export interface RecoveryQueue {
   readonly limits: string | undefined;
   /** Begins to connect, and goes on trying by itself: it does not wait, and does not reject for a store that is away. */
   start(listener: RecoveryQueueListener): void;
-  /** Begins to take jobs of these kinds; those of others are left to workers that know them. Once, after `start`. */
-  work(handlers: ReadonlyMap<string, JobHandler>): void;
+  /**
+   * Begins to take jobs of these kinds; those of others are left to workers that know them. Once, after `start`. Resolves when it takes them,
+   * which is late where its store is away, or when it has stopped.
+   */
+  work(handlers: ReadonlyMap<string, JobHandler>): Promise<void>;
   /** Takes no more, aborts the signal of handlers, and waits for them that long; what they leave goes on elsewhere. Idempotent. */
   stop(budgetMs: number): Promise<void>;
   add(job: NewJob): Promise<AddResult>;

@@ -70,6 +70,8 @@ export interface ExecutionMeter {
 export interface Reporter {
   /** `secret` is the consumer's; see message-ids.ts. */
   start(secret: string): void;
+  /** Of one that loads something after its start: resolves when that is done, or will not be. */
+  readonly loaded?: Promise<void>;
   /** Sends what is left. */
   stop(): Promise<void>;
   /** The time for that is over. */

@@ -23,6 +23,7 @@ const addAgainMs = 10_000;
 
 export class SideJobs implements Reporter {
   readonly #options: SideJobsOptions;
+  readonly #loaded = Promise.withResolvers<void>();
   #timer: Timer | undefined;
   #isStopped = false;
 
@@ -39,8 +40,12 @@ export class SideJobs implements Reporter {
       disturbed: (error) => telemetry.emit({ type: "recovery.down", error: messageOf(error) }),
       recovered: () => telemetry.emit({ type: "recovery.up" }),
     });
-    queue.work(handlers(secret));
+    void queue.work(handlers(secret)).then(this.#loaded.resolve);
     void this.#addRegular();
+  }
+
+  get loaded(): Promise<void> {
+    return this.#loaded.promise;
   }
 
   async #addRegular(): Promise<void> {

@@ -52,7 +52,7 @@ function doing(): { readonly handlers: ReadonlyMap<string, JobHandler>; readonly
 async function live(queue: RecoveryQueue, id = "a", troubles: string[] = []): Promise<void> {
   const { handlers, done } = doing();
   queue.start({ ...deaf(), disturbed: (error) => troubles.push(error) });
-  queue.work(handlers);
+  void queue.work(handlers);
   await eventually("the queue to be open", () =>
     queue.counts().then(
       () => true,
@@ -95,7 +95,7 @@ describe("recovery queue in Redis", () => {
     const queue = queueFor(t, `redis://127.0.0.1:${port}`, { commandTimeoutMs: 300 });
     const { handlers, done } = doing();
     queue.start({ ...deaf(), disturbed: (error) => told.push(error), recovered: () => told.push("recovered") });
-    queue.work(handlers);
+    void queue.work(handlers);
     await assert.rejects(
       within("an answer", queue.add({ kind: "probe", id: "a", data: 1 }), 2_000),
       (error: unknown) => error instanceof StoreUnavailableError && /ECONNREFUSED/.test(error.message),
@@ -116,7 +116,7 @@ describe("recovery queue in Redis", () => {
   test("stops at once while Redis is away", async (t) => {
     const queue = queueFor(t, `redis://127.0.0.1:${await freePort()}`);
     queue.start(deaf());
-    queue.work(doing().handlers);
+    void queue.work(doing().handlers);
     await within("the stop", queue.stop(10_000), 3_000);
   });
 
@@ -126,7 +126,7 @@ describe("recovery queue in Redis", () => {
       const { createBullmqRecoveryQueue } = await import(${JSON.stringify(new URL("../../runtime/adapters/bullmq/recovery-queue.ts", import.meta.url).href)});
       const queue = createBullmqRecoveryQueue({ url: ${JSON.stringify(server.url)}, consumer: "orders" });
       queue.start({ failed() {}, disturbed() {}, recovered() {} });
-      queue.work(new Map([["probe", async () => { console.log("working"); return { kind: "done" }; }]]));
+      void queue.work(new Map([["probe", async () => { console.log("working"); return { kind: "done" }; }]]));
       const add = () => queue.add({ kind: "probe", id: "a", data: 1 }).catch(add);
       await add();
       process.stdin.once("data", () => queue.stop(1_000).then(() => { console.log("stopped"); process.stdin.destroy(); }));
@@ -148,7 +148,7 @@ describe("recovery queue in Redis", () => {
     const queue = queueFor(t, server.url, { commandTimeoutMs: 300 });
     const { handlers, done } = doing();
     queue.start(deaf());
-    queue.work(handlers);
+    void queue.work(handlers);
     const add = (id: string): Promise<boolean> =>
       queue.add({ kind: "probe", id, data: 1 }).then(
         () => true,
@@ -174,7 +174,7 @@ describe("recovery queue in Redis", () => {
     const queue = queueFor(t, url);
     const { handlers, done } = doing();
     queue.start(deaf());
-    queue.work(handlers);
+    void queue.work(handlers);
     await eventually("a job to be done", async () => {
       await queue.add({ kind: "probe", id: "a", data: 1, replacesEnded: true }).catch(() => undefined);
       return done.length > 0;

@@ -65,7 +65,7 @@ describe("recovery queue in a SQLite file", () => {
     t.after(() => queue.stop(0));
     queue.start(deaf());
     const done: string[] = [];
-    queue.work(new Map([["probe", async ({ id }) => ({ kind: done.push(id) > 0 ? "done" : "done" })]]));
+    void queue.work(new Map([["probe", async ({ id }) => ({ kind: done.push(id) > 0 ? "done" : "done" })]]));
     await queue.add({ kind: "probe", id: "a", data: 1 });
     await eventually("it to be done", () => done.length === 1);
     assert.match(queue.limits ?? "", /other machines/);
@@ -81,7 +81,7 @@ describe("recovery queue in a SQLite file", () => {
     t.after(() => queue.stop(0));
     queue.start({ ...deaf(), disturbed: (error) => told.push(error), recovered: () => told.push("recovered") });
     const done: string[] = [];
-    queue.work(
+    void queue.work(
       new Map([
         [
           "probe",

@@ -52,7 +52,7 @@ export function recoveryQueueContract(name: string, makeHarness: (t: TestContext
     const queue = await harness.open(more);
     t.after(() => queue.stop(0));
     queue.start(more.listener ?? deaf());
-    if (Object.keys(handlers).length > 0) queue.work(new Map(Object.entries(handlers)));
+    if (Object.keys(handlers).length > 0) void queue.work(new Map(Object.entries(handlers)));
     return queue;
   };
 
@@ -78,7 +78,7 @@ export function recoveryQueueContract(name: string, makeHarness: (t: TestContext
       const queue = await worker(t, harness, {});
       assert.equal(await queue.add(aJob({ id: "0" })), "added");
       assert.equal(await queue.add(aJob({ id: "0", data: "other" })), "known");
-      queue.work(new Map([["probe", handler]]));
+      void queue.work(new Map([["probe", handler]]));
       await eventually("it to be at work", () => jobs.length === 1);
       assert.equal(await queue.add(aJob({ id: "0", replacesEnded: true })), "known");
       end(done);

@@ -47,7 +47,7 @@ function benchOf({ perHourMax = 1_000, to = "pager", threshold = rule.threshold,
   const queue: RecoveryQueue = {
     limits: undefined,
     start: () => undefined,
-    work: () => undefined,
+    work: () => Promise.resolve(),
     stop: () => Promise.resolve(),
     add(job) {
       if (state.isAway) return Promise.reject(new StoreUnavailableError("away"));

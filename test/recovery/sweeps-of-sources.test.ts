@@ -26,7 +26,10 @@ function queueWith(jobIds: readonly string[]): RecoveryQueue & { readonly handle
     handlers,
     limits: undefined,
     start: () => undefined,
-    work: (given) => given.forEach((handler, kind) => handlers.set(kind, handler)),
+    work: (given) => {
+      given.forEach((handler, kind) => handlers.set(kind, handler));
+      return Promise.resolve();
+    },
     stop: () => Promise.resolve(),
     add: () => Promise.resolve("added"),
     hurry: () => Promise.resolve(false),

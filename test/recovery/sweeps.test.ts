@@ -18,7 +18,7 @@ function queueWith(states: ReadonlyMap<string, JobView["state"]>, add: (job: New
   return {
     limits: undefined,
     start: () => undefined,
-    work: () => undefined,
+    work: () => Promise.resolve(),
     stop: () => Promise.resolve(),
     add,
     hurry: () => Promise.resolve(false),

@@ -1,5 +1,5 @@
 // What the journal writes down, packed as an array that begins with its kind.
-import { Packr } from "msgpackr";
+import { Packr } from "msgpackr/pack";
 import type { MessageContent, PropertyChanges, StoredMessage } from "../entities/message.ts";
 
 export const kind = { entity: 1, put: 2, change: 3, remove: 4, session: 5, sequence: 6, definitions: 7, forget: 8, lock: 9, seen: 10 };

@@ -2,8 +2,7 @@
  * Reads an entity's settings over the administration API: one request over HTTPS, answered by an Atom entry. The official client can do
  * it too, but takes 25 MB and a third of a second to load, which a worker that speaks AMQP itself has no other use for.
  */
-import { type ClientRequest, type IncomingMessage, Agent as HttpAgent, request as httpRequest } from "node:http";
-import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import type { ClientRequest, IncomingMessage } from "node:http";
 import { messageOf, TransportError } from "../../core/errors.ts";
 import type { EntityDepth, EntitySettings } from "../../ports/broker-facts.ts";
 import { entityRemedies, entityTroubleText } from "../support/entity-trouble.ts";
@@ -71,10 +70,9 @@ function get(url: URL, authorization: string): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const options = { headers: { authorization, accept: "application/atom+xml" }, signal: AbortSignal.timeout(answerTimeoutDefaultMs) };
     const answered = (response: IncomingMessage): void => void read(response).then(resolve, reject);
-    const asked: ClientRequest =
-      url.protocol === "http:"
-        ? httpRequest(url, { ...options, agent: new HttpAgent({ proxyEnv: process.env }) }, answered)
-        : httpsRequest(url, { ...options, agent: new HttpsAgent({ proxyEnv: process.env }) }, answered);
+    // An import of node:http reads all that it exports, and so loads Node's own undici and HTTP/2: 50 ms and 13 MB.
+    const { Agent, request } = process.getBuiltinModule(url.protocol === "http:" ? "node:http" : "node:https");
+    const asked: ClientRequest = request(url, { ...options, agent: new Agent({ proxyEnv: process.env }) }, answered);
     asked.once("error", reject);
     asked.end();
   });

@@ -103,10 +103,11 @@ class BullmqRecoveryQueue implements RecoveryQueue {
     this.#opening.catch(() => undefined);
   }
 
-  work(handlers: ReadonlyMap<string, JobHandler>): void {
+  work(handlers: ReadonlyMap<string, JobHandler>): Promise<void> {
     this.#working ??= this.#beginToWork(handlers).catch((error: unknown) => {
       if (!this.#isStopping) this.#disturbed(error);
     });
+    return this.#working;
   }
 
   stop(budgetMs: number): Promise<void> {

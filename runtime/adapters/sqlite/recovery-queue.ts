@@ -50,12 +50,14 @@ class SqliteRecoveryQueue implements RecoveryQueue {
     this.#listener ??= listener;
   }
 
-  work(handlers: ReadonlyMap<string, JobHandler>): void {
+  work(handlers: ReadonlyMap<string, JobHandler>): Promise<void> {
     if (this.#listener === undefined) throw new ConfigurationError("expected a started recovery queue, found a stopped one; call start() first");
-    if (this.#handlers !== undefined || this.#isStopping) return;
-    this.#handlers = handlers;
-    this.#renewTimer = setInterval(() => void this.#renew(), Math.max(1, this.#leaseMs / 3));
-    this.#look();
+    if (this.#handlers === undefined && !this.#isStopping) {
+      this.#handlers = handlers;
+      this.#renewTimer = setInterval(() => void this.#renew(), Math.max(1, this.#leaseMs / 3));
+      this.#look();
+    }
+    return Promise.resolve();
   }
 
   stop(budgetMs: number): Promise<void> {

@@ -3,7 +3,7 @@
  * they are the messages that every run pays for. The rest is rare, and cloned as it is.
  */
 import type { MessagePort } from "node:worker_threads";
-import { Packr } from "msgpackr";
+import { Packr } from "msgpackr/pack";
 import type { Config } from "../../core/config.ts";
 import type { ContractsSettings } from "../../core/config/contracts.ts";
 import type { GarbageExtent } from "../../core/memory.ts";

@@ -2,7 +2,7 @@
  * What the calls of an execution were answered, as far as no step's record holds it: of the step that was open, and of calls outside of
  * steps. An execution that fails for good leaves it with its run, so that the run can be gone through again without asking anybody.
  */
-import { Packr } from "msgpackr";
+import { Packr } from "msgpackr/pack";
 import { messageOf } from "../../core/errors.ts";
 import { isSecretName, redact } from "../../core/redact.ts";
 import { PermanentError, type SkillError, TransientError } from "../author/errors.ts";

@@ -1,6 +1,6 @@
 // How a step's result, and the events it emitted, are kept in a checkpoint.
 import { crc32 } from "node:zlib";
-import { Packr } from "msgpackr";
+import { Packr } from "msgpackr/pack";
 import type { OutgoingMessage } from "../../core/delivery.ts";
 import type { StepKind, StepQuality, StepRecord } from "../../core/run.ts";
 import { checkData } from "./plain-data.ts";
