@@ -361,7 +361,7 @@ export class Worker {
 
   /** Resolves when all that its parts load after the start is loaded; where something outside is away, that is late. */
   get loaded(): Promise<unknown> {
-    return Promise.all((this.#options.reporters ?? []).map(({ loaded }) => loaded));
+    return Promise.all((this.#options.reporters ?? []).flatMap(({ loaded }) => loaded ?? []));
   }
 
   /** Gives back all memory that is kept for later: for a worker that has nothing to do, since it stops each thread for a moment. */
