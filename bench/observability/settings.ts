@@ -26,7 +26,7 @@ export const settings: readonly Setting[] = [
 export interface Prepared {
   readonly ground: Pick<Ground, "config" | "env" | "logsToFile">;
   /** Reads the metrics once, as Prometheus does; whether there were any. */
-  scrape(): Promise<boolean>;
+  readonly scrape: () => Promise<boolean>;
 }
 
 export async function prepare({ isScraped = false, isTraced = false, logLevel = "error" }: Setting, collector: Collector): Promise<Prepared> {
