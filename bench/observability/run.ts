@@ -7,7 +7,7 @@ import { showProgress } from "../support/progress.ts";
 import { Report, type ReportOptions } from "../support/report.ts";
 import { guardsOf } from "../support/verdict.ts";
 import { type Collector, startCollector } from "./collector.ts";
-import { type PacedTurn, pacedTurn } from "./paced-turn.ts";
+import { type Pair, type PacedTurn, pacedPair } from "./paced-turn.ts";
 import { all, off, prepare, type Setting, settings } from "./settings.ts";
 
 export interface ObservabilityOptions extends ReportOptions {
@@ -18,12 +18,13 @@ export interface ObservabilityOptions extends ReportOptions {
 interface Row {
   readonly shape: Shape;
   readonly setting: Setting;
-  readonly paced: PacedTurn[];
+  /** Each with a worker beside it that had everything off. */
+  readonly pairs: Pair[];
   readonly saturated: Turn[];
 }
 
-/** Of what a worker with everything off drains. */
-const offeredShare = 0.5;
+/** To each of two workers, of what one with everything off drains: both together, with broker and store, leave processors idle. */
+const offeredShare = 0.2;
 const drainSeconds = { quick: 1, long: 3 } as const;
 /** In a turn Prometheus comes once: every 5 s is the most often that it is set to. */
 const windowMs = { quick: 4_000, long: 5_000 } as const;
@@ -34,11 +35,11 @@ export async function run(options: ObservabilityOptions): Promise<number> {
   const report = new Report("observability", options);
   const measured = shapes.filter(({ name }) => name === "no-op" || (name === "steps" && !quick));
   const rows = measured.flatMap((shape) =>
-    (shape.name === "no-op" && !quick ? settings : [off, all]).map((setting): Row => ({ shape, setting, paced: [], saturated: [] })),
+    (shape.name === "no-op" && !quick ? settings : [off, all]).map((setting): Row => ({ shape, setting, pairs: [], saturated: [] })),
   );
   const collector = await startCollector();
   try {
-    await inArena({ turnsMax: (rounds + 1) * rows.length * 2 }, async (arena) => {
+    await inArena({ turnsMax: (rounds + 1) * rows.length * 3 }, async (arena) => {
       for (let round = 1; round <= rounds; round += 1) {
         // Whoever comes first in one round comes last in the next: what drifts meets all alike.
         const turns = round % 2 === 1 ? rows : rows.toReversed();
@@ -47,9 +48,11 @@ export async function run(options: ObservabilityOptions): Promise<number> {
           showProgress(`round ${round} of ${rounds}: ${shape.title}, ${setting.title}, saturated`);
           saturated.push(await drain(arena, collector, shape, setting, quick ? drainSeconds.quick : drainSeconds.long));
         }
-        for (const { shape, setting, paced } of turns) {
-          showProgress(`round ${round} of ${rounds}: ${shape.title}, ${setting.title}`);
-          paced.push(await pacedTurn(arena, collector, { shape, setting, perSecond: offered(rows, shape), windowMs: quick ? windowMs.quick : windowMs.long }));
+        for (const { shape, setting, pairs } of turns) {
+          if (setting === off) continue;
+          showProgress(`round ${round} of ${rounds}: ${shape.title}, ${setting.title} beside everything off`);
+          const paced = { shape, perSecond: offered(rows, shape), windowMs: quick ? windowMs.quick : windowMs.long };
+          pairs.push(await pacedPair(arena, collector, setting, { ...paced, isOffFirst: round % 2 === 1 }));
         }
       }
     });
@@ -90,25 +93,29 @@ async function drain(arena: Arena, collector: Collector, shape: Shape, setting: 
 }
 
 function tell(report: Report, measured: readonly Shape[], rows: readonly Row[]): void {
-  const micros = ({ paced }: Row): Figure => figure(paced, ({ clientMicros }) => clientMicros, 1);
+  const micros = ({ pairs }: Row): Figure => figure(pairs, ({ on }) => on.clientMicros, 1);
+  const beside = ({ pairs }: Row): Figure => figure(pairs, ({ off: { clientMicros } }) => clientMicros, 1);
   const drained = ({ saturated }: Row): Figure => figure(saturated, ({ clientMicros }) => clientMicros, 1);
   const rowOf = (shape: Shape, setting: Setting): Row => rows.find((row) => row.shape === shape && row.setting === setting)!;
-  const added = (row: Row): Figure => ratio(micros(row), micros(rowOf(row.shape, off)), 3);
+  const added = (row: Row): Figure => ratio(micros(row), beside(row), 3);
   for (const shape of measured) {
     const own = rows.filter((row) => row.shape === shape);
     const what = shape.name === "no-op" ? "does nothing" : "has four steps with checkpoints";
     report.table({
       name: shape.name,
-      title: `A skill that ${what}: CPU of the worker's process a message, at half of the rate that it drains a queue at`,
-      columns: { setting: "", client: "µs", ratio: "of everything off", perSecond: "messages/s" },
-      rows: own.map((row) => ({
-        setting: row.setting.title,
-        client: micros(row),
-        ratio: added(row),
-        perSecond: figure(row.paced, ({ perSecond }) => perSecond, 0),
-      })),
+      title: `A skill that ${what}: CPU of the worker's process a message, beside that of a worker at the same time and rate with everything off`,
+      columns: { setting: "", client: "µs", off: "everything off, µs", ratio: "ratio", perSecond: "messages/s" },
+      rows: own
+        .filter(({ setting }) => setting !== off)
+        .map((row) => ({
+          setting: row.setting.title,
+          client: micros(row),
+          off: beside(row),
+          ratio: added(row),
+          perSecond: figure(row.pairs, ({ on: { perSecond } }) => perSecond, 0),
+        })),
     });
-    const isDrained = own.every((row) => !isOfTarget(row) || row.saturated.length === row.paced.length);
+    const isDrained = own.every((row) => !isOfTarget(row) || row.saturated.length > 1);
     if (isDrained)
       report.table({
         name: `${shape.name}-saturated`,
@@ -122,7 +129,7 @@ function tell(report: Report, measured: readonly Shape[], rows: readonly Row[]):
         })),
       });
   }
-  const seen = (of: (turn: PacedTurn) => number): number => rows.flatMap(({ paced }) => paced).reduce((sum, turn) => sum + of(turn), 0);
+  const seen = (of: (turn: PacedTurn) => number): number => rows.flatMap(({ pairs }) => pairs.map(({ on }) => on)).reduce((sum, turn) => sum + of(turn), 0);
   const [scrapes, exports] = [seen((turn) => turn.scrapes), seen((turn) => turn.exports)];
   report.remark(`While it was measured, metrics were scraped ${scrapes} times, and the collector took ${exports} requests.`);
   report.targets(
@@ -136,7 +143,7 @@ function tell(report: Report, measured: readonly Shape[], rows: readonly Row[]):
   report.guards(
     ...guardsOf(
       "Holdfast",
-      rows.flatMap(({ paced, saturated }) => [...paced, ...saturated].map(({ verdict }) => verdict)),
+      rows.flatMap(({ pairs, saturated }) => [...pairs.flatMap(({ off: beside, on }) => [beside, on]), ...saturated].map(({ verdict }) => verdict)),
     ),
     { what: "settings that were not on: nobody scraped, or nothing was exported", wrong: Number(scrapes === 0) + Number(exports === 0) },
   );
