@@ -13,6 +13,8 @@ export interface BrokerAccount {
   readonly ready: number;
   /** Messages still there, in any state. */
   readonly queued: number;
+  /** Of these, messages that come only when they are due: copies that wait for a retry, or for room. */
+  readonly dueLater: number;
   readonly expiredLocks: number;
 }
 
@@ -49,6 +51,7 @@ export class BrokerControl {
       deadLettered: totals.deadLettered - before.deadLettered,
       ready: states.active + states.locked,
       queued: states.active + states.locked + states.scheduled + states.deferred,
+      dueLater: states.scheduled,
       expiredLocks: totals.expiredLocks - before.expiredLocks,
     };
   }

@@ -152,7 +152,7 @@ class Trial {
       if (idleMs > stallMaxMs)
         throw new HoldfastError(
           "HOLDFAST_TRIAL_STALLED",
-          `expected messages to end, none did for ${stallMaxMs / 1_000} s with ${account.queued} queued; see the worker's log above`,
+          `expected messages to end, none did for ${stallMaxMs / 1_000} s with ${account.queued} queued, of which ${account.dueLater} are due later; see the worker's log above`,
         );
       await this.#killWhenDue(this.#lastEnded);
       await pause(lookEveryMs);

@@ -409,7 +409,7 @@ export class BatchProcessor {
       case "retried":
       case "postponed":
         if (follower.delivery.messageId === owner.copyId) this.#succeed(follower);
-        else executions.postpone(follower, "held", { atLeastMs: owner.copyDelayMs });
+        else executions.postpone(follower, "held", { atLeastMs: owner.copyDelayMs, atMostMs: owner.copyDelayMs });
         return;
       case "dead-lettered":
       case "released":

@@ -24,7 +24,7 @@ export class Bulkhead<Run> {
   #policy: BulkheadPolicy;
   #inUse = 0;
   #lane: (Run | undefined)[] = [];
-  /** How many runs had got slots when each run in the lane came. */
+  /** How many runs had got slots when each run in the lane came; negative, and one less, for one that had waited in another lane. */
   #stamps: number[] = [];
   #entered = 0;
   #laneMax: number;
@@ -103,22 +103,29 @@ export class Bulkhead<Run> {
   /** `hasWaited`: in another lane before, so that its wait says nothing of this one. */
   enqueue(run: Run, hasWaited = false): void {
     this.#lane.push(run);
-    this.#stamps.push(hasWaited ? Number.NEGATIVE_INFINITY : this.#entered);
+    this.#stamps.push(hasWaited ? -1 - this.#entered : this.#entered);
   }
 
   first(): Run | undefined {
     return this.#lane[this.#head];
   }
 
-  /** How long the lane takes to move on by its length, judged by its first run, which has waited `waitedMs`; undefined while nothing got a slot in that time. */
+  /**
+   * How long the lane takes to move on by its length, judged by its first run, which has waited `waitedMs`; undefined for an empty one. While nothing got
+   * a slot in that time, it is taken to be about to: of a lane that has just filled, that says that it moves soon; of one that stands still, less with
+   * each look. What the first run waited in another lane counts: that makes it too long rather than too short.
+   */
   drainMs(waitedMs: number): number | undefined {
-    const moved = this.#entered - (this.#stamps[this.#head] ?? this.#entered);
-    return moved > 0 && Number.isFinite(moved) ? (this.waiting * waitedMs) / moved : undefined;
+    const stamp = this.#stamps[this.#head];
+    if (stamp === undefined) return undefined;
+    const moved = this.#entered - (stamp < 0 ? -1 - stamp : stamp);
+    return (this.waiting * waitedMs) / Math.max(1, moved);
   }
 
   /** Takes the first run out because it waited too long. */
   expire(): Run | undefined {
-    this.#laneMax = Math.min(this.#laneMax, this.#entered - (this.#stamps[this.#head] ?? this.#entered));
+    const stamp = this.#stamps[this.#head] ?? this.#entered;
+    if (stamp >= 0) this.#laneMax = Math.min(this.#laneMax, this.#entered - stamp);
     return this.dequeue();
   }
 

@@ -19,7 +19,7 @@ function judged(messages: readonly GeneratedMessage[], waiting: readonly (readon
   const completed = messages.length - waiting.length;
   return summarise({
     events: 3,
-    account: { accepted: messages.length, copies: 0, completed, deadLettered: 0, ready: waiting.length, queued: waiting.length, expiredLocks: 0 },
+    account: { accepted: messages.length, copies: 0, completed, deadLettered: 0, ready: waiting.length, queued: waiting.length, dueLater: 0, expiredLocks: 0 },
     broker: { deadLetters: () => listed([]), waiting: () => listed(waiting) } as unknown as BrokerControl,
     standIns: { summary: async () => ({}), repeats: async () => ({}) } as unknown as StandInControl,
     store: { read: async () => ({ state: "done", steps: [] }) } as unknown as RunStore,

@@ -8,7 +8,7 @@ import { type WorkerReport, WorkerReports } from "#load/dev/worker-reports.ts";
 import { generate } from "#load/generator/generate.ts";
 import { latencyHistogram } from "#runtime/adapters/telemetry/statistics.ts";
 
-const nothing: BrokerAccount = { accepted: 0, copies: 0, completed: 0, deadLettered: 0, ready: 0, queued: 0, expiredLocks: 0 };
+const nothing: BrokerAccount = { accepted: 0, copies: 0, completed: 0, deadLettered: 0, ready: 0, queued: 0, dueLater: 0, expiredLocks: 0 };
 
 interface Scene {
   readonly parts: WarmUpParts;

@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
+import { postponedHeader } from "#runtime/core/copy.ts";
 import { followersMax } from "#runtime/pipeline/process-batch.ts";
 import { defaultRetryPolicy } from "#runtime/core/skill.ts";
 import { eventually } from "../support/eventually.ts";
@@ -144,6 +145,15 @@ describe("a second message of an event", () => {
     await world.clock.advance(1_000);
     assert.equal(executor.posted.length, 2);
     assert.deepEqual(telemetry.outcomes.toSorted(), ["completed", "duplicate", "postponed", "retried"]);
+  });
+
+  test("comes right after the copy, however often it was postponed itself", async () => {
+    const world = new World({ broker: { latencyMs: 200 }, skills: [hastily] });
+    const { executor } = await world.start();
+    executor.script = (run) => (run.order.attempt === 1 ? failedAnswer("EBUSY", { retryAfterMs: 1 }) : completedAnswer);
+    world.send("a", world.message("a", "task", {}, { [postponedHeader]: 6 }));
+    await world.clock.advance(4_000);
+    assert.deepEqual([executor.posted.length, world.broker.open.length], [2, 0]);
   });
 
   test("comes again later when too many wait already", async () => {

@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
+import { postponedHeader } from "#runtime/core/copy.ts";
 import { dependencyPolicy, skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer, failedAnswer, type ScriptedRun } from "../support/scripted-executor.ts";
 
@@ -55,6 +56,20 @@ describe("lanes", () => {
     assert.deepEqual(telemetry.outcomes, ["postponed", "postponed", "postponed", "postponed", "postponed", "postponed", "postponed"]);
     assert.equal(world.broker.stored.filter((one) => one.state === "scheduled").length, 7);
     assert.equal(await world.records.read("h11"), undefined, "expected no claim for what cannot be admitted");
+  });
+
+  test("that have only just filled keep nobody away for long, however often it was postponed", async () => {
+    const world = new World({ skills, dependencies });
+    const { executor, telemetry } = await world.start();
+    executor.script = async (run) => {
+      await run.takes(200);
+      return completedAnswer;
+    };
+    for (let event = 0; event < 5; event += 1) world.send(world.message(`h${event}`, "hung"));
+    await world.clock.advance(50);
+    for (let event = 5; event < 12; event += 1) world.send(world.message(`h${event}`, "hung", {}, { [postponedHeader]: 6 }));
+    await world.clock.advance(5_000);
+    assert.deepEqual([telemetry.outcomes.includes("postponed"), world.broker.open.length], [true, 0]);
   });
 
   test("of a hung dependency do not slow the others", async () => {

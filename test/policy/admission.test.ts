@@ -50,7 +50,7 @@ describe("admission", () => {
   test("admits up to concurrentMax, queues up to queueMax, postpones the rest", () => {
     const { admit, admission } = fixture(dependency("a", 2, 1));
     assert.deepEqual([admit("1", [0]), admit("2", [0]), admit("3", [0]), admit("4", [0])], ["admitted", "admitted", "waiting", "postponed"]);
-    assert.deepEqual(admission.admit(runOf("5", [0]), 0), { kind: "postponed", why: "lane-full", dependency: "a", atLeastMs: 0 });
+    assert.deepEqual(admission.admit(runOf("5", [0]), 3), { kind: "postponed", why: "lane-full", dependency: "a", atLeastMs: 0, atMostMs: 0 });
   });
 
   test("says when a full lane that moves should have room again", () => {

@@ -39,11 +39,12 @@ describe("bulkhead", () => {
     assert.deepEqual([bulkhead.hasLaneSpace(), bulkhead.room], [true, 1]);
   });
 
-  test("tells how long its lane takes to move on by its length, once it has moved", () => {
+  test("tells how long its lane takes to move on by its length, also before it has moved", () => {
     const bulkhead = new Bulkhead<string>({ concurrentMax: 1, queueMax: 10, waitMaxMs: 5_000, whenFull: "postpone" });
     bulkhead.take();
     for (const run of ["a", "b", "c", "d"]) bulkhead.enqueue(run);
-    assert.equal(bulkhead.drainMs(600), undefined);
+    // Nothing moved: as if the first one were about to get a slot.
+    assert.deepEqual([bulkhead.drainMs(2), bulkhead.drainMs(600)], [8, 2_400]);
     bulkhead.give();
     bulkhead.dequeue();
     bulkhead.take();
@@ -95,13 +96,13 @@ describe("bulkhead", () => {
     assert.deepEqual([bulkhead.room, bulkhead.soonRoom], [0, 0]);
   });
 
-  test("judges a lane by none that waited in another one before", () => {
+  test("makes a lane no shorter for a run that waited in another one before", () => {
     const bulkhead = new Bulkhead<string>({ concurrentMax: 5, queueMax: 10, waitMaxMs: 5_000, whenFull: "postpone" });
     bulkhead.enqueue("from elsewhere", true);
     bulkhead.enqueue("a");
     bulkhead.take();
     bulkhead.take();
-    assert.equal(bulkhead.drainMs(600), undefined);
+    assert.equal(bulkhead.drainMs(600), 600);
     bulkhead.dequeue();
     bulkhead.enqueue("b");
     // Two got slots while "a" waited, and two wait: it moves on by its length in as long.
