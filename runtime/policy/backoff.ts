@@ -55,6 +55,14 @@ export const postponeMaxMs = 60_000;
 export const postponementsCountedMax = 6;
 const postponeSpreadMs = 100;
 
+/**
+ * How many of a message's postponements lengthen its next pause: no more than make it about as long as the message has been here in all, `ageMs`. Where each
+ * doubled the one before, those are all of them. Several short ones, for want of room, say nothing of how long an open circuit lasts.
+ */
+export function countedPostponements(postponements: number, ageMs: number): number {
+  return Math.min(postponements, Math.ceil(Math.log2(1 + Math.max(0, ageMs) / postponeBaseMs)));
+}
+
 /** What is known of when a postponed message can be used. */
 export interface PauseBounds {
   /** Before that it would be of no help; default 0. */

@@ -112,8 +112,8 @@ export class Bulkhead<Run> {
 
   /**
    * How long the lane takes to move on by its length, judged by its first run, which has waited `waitedMs`; undefined for an empty one. While nothing got
-   * a slot in that time, it is taken to be about to: of a lane that has just filled, that says that it moves soon; of one that stands still, less with
-   * each look. What the first run waited in another lane counts: that makes it too long rather than too short.
+   * a slot in that time, it is taken to be about to: of a lane that has just filled, that says that it moves soon; of one that stands still, that it takes longer
+   * with each look. What the first run waited in another lane counts: that makes it too long rather than too short.
    */
   drainMs(waitedMs: number): number | undefined {
     const stamp = this.#stamps[this.#head];

@@ -18,7 +18,7 @@ export interface History {
   readonly losses: number;
   /** Retries in place so far, under this claim and earlier ones; starts at 0, at most the policy's `immediateMax`. */
   readonly retriesInPlace: number;
-  /** How often the message was postponed; clamped by the reader. */
+  /** Those of its postponements that lengthen the next pause. */
   readonly postponements: number;
   /** The lock is known to be lost: the message will be redelivered by itself. */
   readonly lockLost: boolean;

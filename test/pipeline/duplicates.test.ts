@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { postponedHeader } from "#runtime/core/copy.ts";
+import { enqueuedFirstHeader, postponedHeader } from "#runtime/core/copy.ts";
 import { followersMax } from "#runtime/pipeline/process-batch.ts";
 import { defaultRetryPolicy } from "#runtime/core/skill.ts";
 import { eventually } from "../support/eventually.ts";
@@ -151,7 +151,7 @@ describe("a second message of an event", () => {
     const world = new World({ broker: { latencyMs: 200 }, skills: [hastily] });
     const { executor } = await world.start();
     executor.script = (run) => (run.order.attempt === 1 ? failedAnswer("EBUSY", { retryAfterMs: 1 }) : completedAnswer);
-    world.send("a", world.message("a", "task", {}, { [postponedHeader]: 6 }));
+    world.send("a", world.message("a", "task", {}, { [postponedHeader]: 6, [enqueuedFirstHeader]: 1 }));
     await world.clock.advance(4_000);
     assert.deepEqual([executor.posted.length, world.broker.open.length], [2, 0]);
   });

@@ -194,6 +194,15 @@ describe("a failing run", () => {
     assert.deepEqual(telemetry.outcomes, ["postponed", "postponed", "postponed", "postponed", "postponed", "completed"]);
   });
 
+  test("that a circuit refuses stays away for no longer than it has been here, however often it was postponed for want of room", async () => {
+    const world = new World();
+    const { executor } = await world.start();
+    executor.script = () => (executor.posted.length === 1 ? failedAnswer("CIRCUIT_OPEN") : completedAnswer);
+    world.send(world.message("a", "task", {}, { [postponedHeader]: 6 }));
+    await world.clock.advance(4_000);
+    assert.equal(world.broker.open.length, 0);
+  });
+
   test("that answers twice is heard once", async () => {
     const world = new World();
     const { executor, telemetry } = await world.start();

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
-import { postponedHeader } from "#runtime/core/copy.ts";
+import { enqueuedFirstHeader, postponedHeader } from "#runtime/core/copy.ts";
 import { dependencyPolicy, skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer, failedAnswer, type ScriptedRun } from "../support/scripted-executor.ts";
 
@@ -67,7 +67,7 @@ describe("lanes", () => {
     };
     for (let event = 0; event < 5; event += 1) world.send(world.message(`h${event}`, "hung"));
     await world.clock.advance(50);
-    for (let event = 5; event < 12; event += 1) world.send(world.message(`h${event}`, "hung", {}, { [postponedHeader]: 6 }));
+    for (let event = 5; event < 12; event += 1) world.send(world.message(`h${event}`, "hung", {}, { [postponedHeader]: 6, [enqueuedFirstHeader]: 1 }));
     await world.clock.advance(5_000);
     assert.deepEqual([telemetry.outcomes.includes("postponed"), world.broker.open.length], [true, 0]);
   });

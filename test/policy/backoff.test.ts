@@ -11,6 +11,7 @@ import {
   postponeDelayMs,
   postponeMaxMs,
   postponementsCountedMax,
+  countedPostponements,
   queueDelayMs,
 } from "#runtime/policy/backoff.ts";
 
@@ -108,6 +109,18 @@ describe("backoff", () => {
     const delays = [0, 1, 2, 3, 4, 5, 6, 1e15].map((postponements) => postponeDelayMs(postponements, {}, low));
     assert.deepEqual(delays, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
     assert.equal(postponementsCountedMax, 6);
+  });
+
+  test("counts as many postponements as make the next pause about as long as all before it", () => {
+    // Each as short as chance makes it, and as long.
+    for (const part of [0.5, 1]) {
+      const ages = [0, 1, 2, 3, 4, 5, 6].map((count) => (2 ** count - 1) * postponeBaseMs * part);
+      assert.deepEqual(
+        ages.map((ageMs) => countedPostponements(6, ageMs)),
+        [0, 1, 2, 3, 4, 5, 6],
+      );
+    }
+    assert.deepEqual([countedPostponements(6, 3_000), countedPostponements(0, 1e9), countedPostponements(2, -5)], [2, 0, 0]);
   });
 
   test("doubles no further than until there should be room, and never below the shortest pause", () => {
