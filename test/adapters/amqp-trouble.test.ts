@@ -65,6 +65,28 @@ function deliver(request: AttachRequest, count: number, bytesOf: (index: number)
   );
 }
 
+test("a connection that is about to end is not open: nobody begins anything on it, and all are told of its end", async (t) => {
+  const { connectionString } = await startScriptedService(t, {});
+  const broker = new BrokerConnection({ namespace: parseNamespace({ connectionString }), clock: systemClock, answerTimeoutMs });
+  t.after(() => broker.stop());
+  const heard: string[] = [];
+  const opened = Promise.withResolvers<OpenConnection>();
+  const ended = Promise.withResolvers<void>();
+  broker.join({
+    opened: (connection) => (heard.push("opened"), opened.resolve(connection)),
+    closed: () => (heard.push("closed"), ended.resolve()),
+    wantsConnection: () => false,
+  });
+  broker.want();
+  const connection = await within("the connection to open", opened.promise);
+  assert.equal(broker.open, connection);
+  connection.engine.close();
+  assert.equal(broker.open, undefined);
+  broker.join({ opened: () => heard.push("opened for one that came late"), closed: () => {}, wantsConnection: () => false });
+  await within("the connection to end", ended.promise);
+  assert.deepEqual(heard, ["opened", "closed"]);
+});
+
 test("whoever stops a connection gets what a callback throws that hears of the end", async (t) => {
   const { connectionString } = await startScriptedService(t, {});
   const broker = new BrokerConnection({ namespace: parseNamespace({ connectionString }), clock: systemClock, answerTimeoutMs });

@@ -68,14 +68,17 @@ export class BrokerConnection {
     this.#options = options;
   }
 
+  /** Undefined as soon as either side has begun to end it: users hear of the end once it has, and of the next connection after that. */
   get open(): OpenConnection | undefined {
-    return this.#state.at === "open" ? this.#state.open : undefined;
+    const open = this.#state.at === "open" ? this.#state.open : undefined;
+    return open?.engine.remote === undefined ? undefined : open;
   }
 
   /** `user.opened` is called, at once when the connection is there. */
   join(user: ConnectionUser): void {
     this.#users.add(user);
-    if (this.#state.at === "open") user.opened(this.#state.open);
+    const { open } = this;
+    if (open !== undefined) user.opened(open);
   }
 
   leave(user: ConnectionUser): void {
