@@ -9,7 +9,7 @@ import { failureOf, failureText, lossCode, type Outcome } from "../core/outcome.
 import type { PostponeReason, Settlement } from "../core/settlement.ts";
 import { defaultRetryPolicy } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
-import { countedPostponements, type PauseBounds, postponeDelayMs, postponeMaxMs } from "../policy/backoff.ts";
+import { type PauseBounds, postponeDelayMs, postponeMaxMs } from "../policy/backoff.ts";
 import type { BrokerClock } from "../policy/broker-clock.ts";
 import { classify, classifyFailure } from "../policy/classify.ts";
 import { decideCompensating } from "../policy/compensating.ts";
@@ -217,14 +217,10 @@ export class Executions {
 
   /** It returns later, as a copy. */
   postpone(work: Work, why: PostponeReason, pause: PauseBounds & { readonly dependency?: string } = {}): void {
-    const { random, readAhead } = this.#options;
+    const { random, readAhead, brokerClock } = this.#options;
     if (why === "lane-full") readAhead.postponed();
-    const delayMs = postponeDelayMs(this.#countedPostponements(work), pause, random);
+    const delayMs = postponeDelayMs(work.countedPostponements(brokerClock.nowMs()), pause, random);
     this.#settlerOf(work).fail(work, { kind: "postpone", why, delayMs, dependency: pause.dependency });
-  }
-
-  #countedPostponements({ delivery, postponements }: Work): number {
-    return countedPostponements(postponements, this.#options.brokerClock.nowMs() - enqueuedFirstMs(delivery));
   }
 
   /** 6. Slots of all dependencies, a place in a lane, or later. */
@@ -391,7 +387,7 @@ export class Executions {
 
   #historyOf(work: Work): History {
     const { attempts, retriesInPlace, lockLost } = work;
-    const postponements = this.#countedPostponements(work);
+    const postponements = work.countedPostponements(this.#options.brokerClock.nowMs());
     const losses = work.losses + work.lossesHere;
     return { skill: work.skill?.name, attempts, losses, retriesInPlace, postponements, lockLost, stopping: this.#isStopping };
   }

@@ -425,7 +425,8 @@ export class Settler {
   /** The run is done and its events wait in its outbox: a copy of the message has them published later. */
   #publishAgain(work: Work): void {
     if (this.#sending.isStopped) return this.handBack(work);
-    const delayMs = postponeDelayMs(work.postponements, { atLeastMs: publishPauseMinMs }, this.#options.random);
+    const { brokerClock, random } = this.#options;
+    const delayMs = postponeDelayMs(work.countedPostponements(brokerClock.nowMs()), { atLeastMs: publishPauseMinMs }, random);
     this.#act(work, { kind: "postpone", why: "publish-failed", delayMs });
   }
 

@@ -5,12 +5,13 @@ import type { Death } from "../core/death.ts";
 import type { Delivery, HeaderValue } from "../core/delivery.ts";
 import type { Route } from "../core/event-envelope.ts";
 import type { LimitScope } from "../core/limits.ts";
-import { postponementsOf } from "../core/copy.ts";
+import { enqueuedFirstMs, postponementsOf } from "../core/copy.ts";
 import type { CallReport } from "../core/outcome.ts";
 import { readEventIdHeader } from "../core/read-route.ts";
 import { type ScopeField, readScope } from "../core/read-scope.ts";
 import type { StepRecord } from "../core/run.ts";
 import type { SkillPolicy } from "../core/skill.ts";
+import { countedPostponements } from "../policy/backoff.ts";
 import type { ByteBudget } from "../policy/byte-budget.ts";
 import type { SkillIntake } from "../policy/skill-slots.ts";
 import type { Turn } from "./session-turn.ts";
@@ -239,6 +240,11 @@ export class Work {
   /** How often its message was put off without being tried. */
   get postponements(): number {
     return postponementsOf(this.delivery) + this.postponedHere;
+  }
+
+  /** Those that lengthen its next pause, by the broker's time. */
+  countedPostponements(brokerNowMs: number): number {
+    return countedPostponements(this.postponements, brokerNowMs - enqueuedFirstMs(this.delivery));
   }
 
   /** What becomes of it is decided. */
