@@ -111,15 +111,17 @@ export class Bulkhead<Run> {
   }
 
   /**
-   * How long the lane takes to move on by its length, judged by its first run, which has waited `waitedMs`; undefined for an empty one. While nothing got
-   * a slot in that time, it is taken to be about to: of a lane that has just filled, that says that it moves soon; of one that stands still, that it takes longer
-   * with each look. What the first run waited in another lane counts: that makes it too long rather than too short.
+   * How long the lane takes to move on by its length, judged by its first run, which has waited `waitedMs`; undefined for an empty one. Slots come free in
+   * batches: until as many have as there are in use, or as the lane is long, those in use are taken to be about to, which says that a lane that has just
+   * filled moves soon, and one that stands still takes longer with each look. What the first run waited in another lane counts: that makes it too long rather
+   * than too short.
    */
   drainMs(waitedMs: number): number | undefined {
     const stamp = this.#stamps[this.#head];
     if (stamp === undefined) return undefined;
     const moved = this.#entered - (stamp < 0 ? -1 - stamp : stamp);
-    return (this.waiting * waitedMs) / Math.max(1, moved);
+    const isKnown = moved >= Math.min(this.#inUse, this.waiting - 1);
+    return (this.waiting * waitedMs) / Math.max(1, moved, isKnown ? 0 : this.#inUse);
   }
 
   /** Takes the first run out because it waited too long. */

@@ -52,6 +52,35 @@ describe("bulkhead", () => {
     assert.equal(bulkhead.drainMs(600), 1_800);
   });
 
+  test("takes the slots in use to come free together, until so many have", () => {
+    const bulkhead = new Bulkhead<number>({ concurrentMax: 32, queueMax: 128, waitMaxMs: 5_000, whenFull: "postpone" });
+    for (let number = 0; number < 32; number += 1) bulkhead.take();
+    for (let number = 0; number < 128; number += 1) bulkhead.enqueue(number);
+    const after = (ended: number): number | undefined => {
+      for (let number = 0; number < ended; number += 1) {
+        bulkhead.give();
+        bulkhead.take();
+      }
+      return bulkhead.drainMs(100);
+    };
+    assert.deepEqual([after(0), after(1), after(31), after(32)], [400, 400, 400, 200]);
+  });
+
+  test("keeps to what a lane shorter than the slots has seen, once that has moved on by its length", () => {
+    const bulkhead = new Bulkhead<string>({ concurrentMax: 32, queueMax: 3, waitMaxMs: 5_000, whenFull: "postpone" });
+    for (let number = 0; number < 32; number += 1) bulkhead.take();
+    for (const run of ["a", "b", "c"]) bulkhead.enqueue(run);
+    assert.equal(bulkhead.drainMs(3_200), 300);
+    for (const run of ["d", "e"]) {
+      bulkhead.dequeue();
+      bulkhead.give();
+      bulkhead.take();
+      bulkhead.enqueue(run);
+    }
+    // Two got slots while "c" waited, and three wait.
+    assert.equal(bulkhead.drainMs(6_000), 9_000);
+  });
+
   test("refuses a slot back that nobody took", () => {
     assert.throws(() => new Bulkhead({ concurrentMax: 1, queueMax: 0, waitMaxMs: 5_000, whenFull: "postpone" }).give(), /expected a taken slot/);
   });
