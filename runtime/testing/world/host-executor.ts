@@ -10,7 +10,6 @@ import { ThreadSettingsTable } from "../../skills/host/settings.ts";
 import { Flags } from "../../skills/host/flags.ts";
 import type { Provided } from "../provide.ts";
 import { byClock, TestTime } from "./test-date.ts";
-import type { ThreadOrder } from "../../skills/host/run-order.ts";
 import type { ProcessClock } from "./sim-clock.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { systemClock } from "../../adapters/system/clock.ts";
@@ -99,15 +98,9 @@ export class HostExecutor implements Executor {
       this.#running.add(order.runId);
       clock.soon(() => {
         if (this.#host === undefined) this.#answer(order.runId, { kind: "not-started", why: "the executor has stopped" });
-        else if (this.#running.has(order.runId)) this.#start({ ...order, leaseUntilMs });
+        else if (this.#running.has(order.runId)) this.#host.start({ ...order, leaseUntilMs });
       });
     }
-  }
-
-  #start(order: ThreadOrder): void {
-    const start = (): void => this.#host?.start(order);
-    if (this.#options.realDates === true) start();
-    else byClock(this.#time, start);
   }
 
   acknowledge(acknowledgements: readonly StepAcknowledgement[]): void {
@@ -234,8 +227,13 @@ export class HostExecutor implements Executor {
     this.#end(host);
   }
 
+  /** What runs have by `Date` comes with the context that their host was made in: it is the one that they begin in. */
   #open(): TimedHost {
     this.#time = new TestTime(this.#options.clock);
+    return this.#options.realDates === true ? this.#newHost() : byClock(this.#time, () => this.#newHost());
+  }
+
+  #newHost(): TimedHost {
     const { clock, consumer, random, log, provided, surroundings } = this.#options;
     const settings = new ThreadSettingsTable();
     for (const [token, values] of provided?.settings ?? []) settings.set(token, values);
