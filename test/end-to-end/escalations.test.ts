@@ -160,7 +160,7 @@ testOnEach("a worker is not started with a channel that refuses it, or a queue t
   const escalation = { channels, rules: [{ name: "any", to: ["mail", "away", "people"] }] };
   await assert.rejects(
     bench.startWorker({ transport, escalation }),
-    /channel mail: expected it to take the worker's log-in, found .*; correct the channel's user/s,
+    /"check":"channel mail",.*"expected":"it to take the worker's log-in","found":"[^"]+","remedy":"correct the channel's user/,
   );
   const { stdout } = await runCommand(["doctor", "-c", join(bench.folder, "holdfast-0.config.json"), "--json"], env);
   const findings = (JSON.parse(stdout) as readonly { readonly check: string; readonly verdict: string }[]).filter(({ verdict }) => verdict !== "ok");
