@@ -16,11 +16,15 @@ type Format = "json" | "pretty";
 /** Their standard error is a log: their own, or that of the worker that they run. */
 const commandsWithLog: ReadonlySet<string> = new Set(["start", "dev"]);
 
-// Taken before anybody else's code runs.
-const writeErr = process.stderr.write.bind(process.stderr);
+let writeErr: ((text: string) => void) | undefined;
 let hasLog = commandsWithLog.has(process.argv[2] ?? "");
 let configured: Format | undefined;
 let logger: Write | undefined;
+
+/** Keeps the way to standard error, before anybody else's code runs that may put itself there. It loads Node's sockets, so signals are heard before. */
+export function holdStandardError(): void {
+  writeErr ??= process.stderr.write.bind(process.stderr);
+}
 
 /** What this process says belongs into a log, whatever command it was started by. */
 export function speakInLog(): void {
@@ -45,7 +49,10 @@ export function isJsonLog(): boolean {
 /** Writes a line; `shown` is what eyes get in its place. */
 export function writeLogLine(line: LogLine, shown: string = line.text): void {
   if (logger !== undefined) logger(line);
-  else writeErr(`${isJsonLog() ? jsonOf(line) : shown}\n`);
+  else {
+    holdStandardError();
+    writeErr?.(`${isJsonLog() ? jsonOf(line) : shown}\n`);
+  }
 }
 
 /** A text of several lines as a log has it: the first is the message. */

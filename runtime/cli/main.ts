@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The holdfast command. It hears signals first of all, and loads everything else after that. */
 import { hearStopSignals } from "./stop-signals.ts";
+import { holdStandardError } from "./log-line.ts";
 // Whatever is imported here must be found by every Node, or an old one fails before its user learns that it is too old.
 import "./require-node.ts";
 import { extname } from "node:path";
@@ -10,6 +11,7 @@ const [command, subcommand] = process.argv.slice(2);
 if (command === "start") hearStopSignals("stay");
 else if (command === "dev" || command === "mcp" || (command === "broker" && subcommand?.startsWith("-") !== false)) hearStopSignals("stop");
 
+holdStandardError();
 // Whatever ends a worker is a line of its log.
 if (command === "start" || command === "dev") (await import("./last-words.ts")).hearUncaught();
 
