@@ -90,14 +90,14 @@ const metAgainWithin = 1.25;
  * It is doubted where trips take so many times as long, after half a second; once that was found to be due to load alone, when they take half as long
  * again, or after four seconds: to look costs next to nothing where load is what limits.
  */
-const doubtedFrom = 2;
+const doubtedFrom = 1.5;
 const doubtedAgainFrom = 1.5;
 const doubtedAfterMs = 500;
 const doubtedAgainAfterMs = 4_000;
 /** Of a trip that takes less it is not doubted: on the same machine, chance makes it many times as long. */
 const doubtedMinMs = 10;
 /** The way has become longer when the least is so many times as long as before, and trips are hardly shorter while little is held. */
-const fartherFrom = 2;
+const fartherFrom = 1.5;
 const fartherPart = 0.5;
 /** The part of the window with which it is looked for. */
 const probePart = 0.25;

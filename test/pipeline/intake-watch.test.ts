@@ -79,7 +79,7 @@ describe("what keeps a worker from taking more", () => {
 
   test("is the order of sessions, of which each has one message here", async () => {
     const world = new World({ broker: { requiresSessions: true } });
-    const sessions = { concurrentMax: 2, idleMs: 600_000, turnMs: 1_000, onFailure: "block" } as const;
+    const sessions = { concurrentMax: 2, idleMs: 600_000, turnMs: 60_000, onFailure: "block" } as const;
     const { executor, worker } = await world.start({ sessions, intake, inFlightMax: 10_000 });
     executor.script = async (run) => {
       await run.takes(10_000);

@@ -52,6 +52,14 @@ describe("an intake window finds what it needs", () => {
       {
         numRuns: 60,
         examples: [
+          [
+            6,
+            { serviceMs: 1, tripMs: 1 },
+            [
+              { serviceMs: 52, tripMs: 19 },
+              { serviceMs: 1, tripMs: 36 },
+            ],
+          ],
           [1, { serviceMs: 2, tripMs: 4 }, [{ serviceMs: 255, tripMs: 4 }]],
           [6, { serviceMs: 1, tripMs: 9 }, [{ serviceMs: 1, tripMs: 36 }]],
           [13, { serviceMs: 1, tripMs: 9 }, [{ serviceMs: 1, tripMs: 33 }]],
