@@ -90,7 +90,10 @@ test("it brings nothing that only a trial needs, and dev says what to install", 
   );
   const { status, output } = run("holdfast dev", folder);
   assert.equal(status, 2, output);
-  assert.match(output, /"code":"HOLDFAST_CONFIGURATION",.*"msg":"dev: expected packages that only this command needs, found no .*; run `npm install --save-dev .*'log-update@\^\d[^']*'/);
+  assert.match(
+    output,
+    /"code":"HOLDFAST_CONFIGURATION",.*"msg":"dev: expected packages that only this command needs, found no .*; run `npm install --save-dev .*'log-update@\^\d[^']*'/,
+  );
 });
 
 test("the README's first skill type-checks against the types that are packed, down to the libraries'", { skip }, () => {
