@@ -5,7 +5,7 @@
  */
 import { printableLines } from "../core/printable.ts";
 import { type OutputStream, captureOutput } from "../skills/host/captured-output.ts";
-import { type LogLine, writeLogLine } from "./log-line.ts";
+import { type LogLine, holdStandardError, writeLogLine } from "./log-line.ts";
 import { ownerAtWork } from "../skills/host/module-owner.ts";
 
 /** A line that is not the command's own; `fields` say whose it is. */
@@ -14,6 +14,7 @@ export type ForeignLine = LogLine;
 // Taken before anybody else's code runs.
 const writeOut = process.stdout.write.bind(process.stdout);
 const writeErr = process.stderr.write.bind(process.stderr);
+holdStandardError();
 
 /** Lines that are held; undefined while they are not. */
 let held: ForeignLine[] | undefined;
