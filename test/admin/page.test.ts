@@ -92,8 +92,9 @@ if (hasBrowser) {
       await eventually("it to be done", async () => (await stateOf("refused-4")) === "done", 30_000);
 
       await page.getByRole("button", { name: "Pause …" }).click();
+      await page.getByRole("dialog").waitFor();
       await page.keyboard.press("Escape");
-      assert.equal(await page.getByRole("dialog").count(), 0);
+      await page.getByRole("dialog").waitFor({ state: "detached" });
       assert.deepEqual(complaints, []);
     },
   );
