@@ -131,7 +131,7 @@ function tell(report: Report, rows: readonly Row[]): void {
   const low = ours.find(({ perSecond, load }) => load.startsWith(`${lowPerSecond} `) && perSecond > 0);
   if (low === undefined) return;
   const what = `Holdfast, ${lowPerSecond} a second: 99 %`;
-  report.targets({ what, found: single(low.latencies.at(99), 2), unit: "ms", bound: { atMost: 10 } });
+  report.targets({ what, found: single(low.latencies.at(99), 2), unit: "ms", bound: { atMost: 10 }, aim: 2 });
   const peers = rows.filter(({ contender, load }) => contender.key !== "holdfast" && load === low.load);
   const quickest = peers.toSorted((a, b) => a.latencies.at(99) - b.latencies.at(99))[0];
   if (quickest !== undefined) {
