@@ -16,6 +16,8 @@ export interface Fitted {
   readonly apart: (workers: number) => Costs;
   /** In a turn on this machine, whose workers share it with store, broker and whatever else runs. */
   readonly together: (turn: Measured) => Costs;
+  /** On this machine, as `together`, with what the lines of growth say of so many workers in place of what a turn has measured. */
+  readonly grown: (point: Point) => Costs;
   readonly cores: number;
   /** By how much a message costs more with twice the workers, as far as that was measured. */
   readonly growth: Readonly<Record<"worker" | "store" | "broker", number>>;
@@ -52,15 +54,18 @@ export function fit(points: readonly Point[], shards: { readonly one: readonly M
     broker: broker * slower,
   });
   const cores = availableParallelism();
+  const together = ({ clientMicros, redisMicros, brokerMicros, otherCores }: Measured): Costs => {
+    const slower = cores / Math.max(coresLeftMin, cores - (Number.isFinite(otherCores) ? otherCores : 0));
+    return costs(clientMicros, redisMicros, brokerMicros, slower);
+  };
   return {
     cores,
     growth: { worker: lines.worker.growth, store: lines.store.growth, broker: lines.broker.growth },
     apart: (workers) =>
       costs(lines.worker.at(1), Math.max(lines.store.at(1), lines.store.at(workers)), Math.max(lines.broker.at(1), lines.broker.at(workers)), 1),
-    together({ clientMicros, redisMicros, brokerMicros, otherCores }) {
-      const slower = cores / Math.max(coresLeftMin, cores - (Number.isFinite(otherCores) ? otherCores : 0));
-      return costs(clientMicros, redisMicros, brokerMicros, slower);
-    },
+    together,
+    grown: ({ workers, turns }) =>
+      together({ ...middle(turns), clientMicros: lines.worker.at(workers), redisMicros: lines.store.at(workers), brokerMicros: lines.broker.at(workers) }),
   };
 }
 

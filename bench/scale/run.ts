@@ -23,6 +23,7 @@ interface Row {
 const megabyte = 1e6;
 /** Bytes of a record of the broker that are no body. */
 const headerBytes = 4_096;
+const bodyBytes = 256;
 const largestBytes = 256 * 1_024;
 const workerCounts = [1, 2, 4];
 /** They take turns, so that the counts meet the same machine. */
@@ -45,15 +46,17 @@ export async function run(options: ScaleOptions): Promise<number> {
     };
     const events = quick ? 12_000 : 100_000;
     const workers = await byWorkers(arena, quick ? shortEvents : events);
-    all.push(...workers.flatMap(({ turns: found }) => found));
-    const backlogs: Row[] = [];
-    for (const backlog of quick ? [10_000, 40_000] : [1_000, 10_000, 100_000, 1_000_000])
-      backlogs.push(await measure(`${backlog.toLocaleString("en")} waiting`, backlog));
-    const payloads: Row[] = [];
-    for (const bytes of quick ? [256, 65_536] : [256, 1_024, 4_096, 16_384, 65_536, largestBytes])
-      payloads.push(await measure(`${bytes.toLocaleString("en")} bytes`, Math.round(events / Math.max(1, bytes / 2_048)), { bytes }));
     const shards = await oneAndThree(arena, events, quick ? 2 : 3);
-    all.push(...shards.flatMap(({ turns: found }) => found));
+    all.push(...[...workers, ...shards].flatMap(({ turns: found }) => found));
+    const measuredAs = (size: string): Row => ({ size, turns: shards[0].turns });
+    const backlogs: Row[] = [];
+    for (const backlog of quick ? [events, 40_000] : [1_000, 10_000, events, 1_000_000]) {
+      const size = `${backlog.toLocaleString("en")} waiting`;
+      backlogs.push(backlog === events ? measuredAs(size) : await measure(size, backlog));
+    }
+    const payloads: Row[] = [measuredAs(`${bodyBytes} bytes`)];
+    for (const bytes of quick ? [65_536] : [1_024, 4_096, 16_384, 65_536, largestBytes])
+      payloads.push(await measure(`${bytes.toLocaleString("en")} bytes`, Math.round(events / Math.max(1, bytes / 2_048)), { bytes }));
     tellMeasured(report, { workers, backlogs, payloads, shards });
     // A worker by itself on one Redis has had further turns.
     const points = workers.map(({ turns: found }, index) => ({ workers: workerCounts[index]!, turns: index === 0 ? [...found, ...shards[0].turns] : found }));
@@ -88,7 +91,7 @@ interface Changes {
   readonly cluster?: MeasuredCluster;
 }
 
-async function turns(arena: Arena, events: number, rounds: number, { workers = 1, bytes = 256, cluster }: Changes): Promise<readonly Turn[]> {
+async function turns(arena: Arena, events: number, rounds: number, { workers = 1, bytes = bodyBytes, cluster }: Changes): Promise<readonly Turn[]> {
   const found: Turn[] = [];
   for (let round = 0; round < rounds; round += 1) {
     const messages = { ...messagesOf(shapes[0]!, events), sizes: { kind: "fixed", bytes } as const };

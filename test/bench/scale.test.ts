@@ -152,6 +152,17 @@ describe("the costs of a simulation", () => {
     assertNear(fitted.together(points[2]!.turns[0]!).main, (42 * 0.6 * fitted.cores) / Math.max(0.5, fitted.cores - 1), 1e-9, "four, and others");
   });
 
+  test("are those of the line through all sizes where growth is asked for", () => {
+    const bent = points.map((point) =>
+      point.workers === 2 ? { workers: 2, turns: point.turns.map((one) => ({ ...one, clientMicros: 45, otherCores: 1 })) } : point,
+    );
+    // 30, 45 and 42 by doublings: through 39, six more with each.
+    const { grown, cores } = fit(bent, { one: [turn], spread: [spread] });
+    assertNear(grown(bent[1]!).main, (39 * 0.6 * cores) / Math.max(0.5, cores - 1), 1e-9, "two workers, and others");
+    assertNear(grown(bent[2]!).threads, (45 * 0.4 * cores) / Math.max(0.5, cores - 1), 1e-9, "four, and others");
+    assertNear(grown(bent[0]!).main, 33 * 0.6, 1e-9, "one");
+  });
+
   test("are none where a difference is noise", () => {
     const { storeCall, furtherCall } = fit(points, { one: [turn], spread: [{ ...spread, clientMicros: 29, redisMicros: 9 }] }).apart(1);
     assert.deepEqual([storeCall, furtherCall], [0, 0]);

@@ -1,6 +1,6 @@
 /**
  * Spans as OTLP's `ExportTraceServiceRequest`, written straight from what the worker has: OpenTelemetry's own serializer wants an object of many parts
- * for each span, and takes four times as long. Both make the same bytes of the same spans; a test holds that.
+ * for each span, and takes two and a half times as long. Both make the same bytes of the same spans; a test holds that.
  */
 import { type Span, type SpanAttribute, type SpanKind, type SpanValue, errorTypeOf, spanAttributes } from "../../../core/spans.ts";
 import type { SpanContext } from "../../../core/trace-context.ts";
