@@ -56,9 +56,8 @@ export function checkName(owner: string, value: unknown): string {
 }
 
 export function checkOneOf<const Choice extends string>(owner: string, value: unknown, choices: readonly Choice[]): Choice {
-  const found = choices.find((choice) => choice === value);
-  if (found === undefined) refuse(owner, `one of ${choices.map((choice) => `'${choice}'`).join(", ")}`, value);
-  return found;
+  if (!(choices as readonly unknown[]).includes(value)) refuse(owner, `one of ${choices.map((choice) => `'${choice}'`).join(", ")}`, value);
+  return value as Choice;
 }
 
 export function checkFunction(owner: string, value: unknown): void {

@@ -104,15 +104,18 @@ function checkFallbacks(owner: string, fallbacks: unknown): void {
   }
 }
 
+const optionKeys = ["kind", "query", "database", "compensate", "fallbacks"];
+const optionKinds = [...stepKinds, "transactional"] as const;
+
 /** Refuses options that no step can have; returns its kind. */
 export function checkStepOptions(owner: string, options: unknown, isCritical: boolean): StepKind {
-  checkKeys(owner, options, ["kind", "query", "database", "compensate", "fallbacks"]);
+  checkKeys(owner, options, optionKeys);
   if (options["compensate"] !== undefined) {
     checkFunction(`${owner}.compensate`, options["compensate"]);
     if (!isCritical) refuse(`${owner}.compensate`, "it only in a skill with critical: true", "critical: false");
   }
   if (options["fallbacks"] !== undefined) checkFallbacks(`${owner}.fallbacks`, options["fallbacks"]);
-  const kind = options["kind"] === undefined ? "keyed" : checkOneOf(`${owner}.kind`, options["kind"], [...stepKinds, "transactional"]);
+  const kind = options["kind"] === undefined ? "keyed" : checkOneOf(`${owner}.kind`, options["kind"], optionKinds);
   if (kind === "queryable") checkFunction(`${owner}.query`, options["query"]);
   else if (options["query"] !== undefined) refuse(`${owner}.query`, "it only with kind 'queryable'", kind);
   if (kind !== "transactional") {

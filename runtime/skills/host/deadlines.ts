@@ -8,13 +8,16 @@ import type { Clock, Timer } from "../../core/clock.ts";
 export interface Expiring {
   /** Monotonic. */
   readonly deadlineMs: number;
+  /** Where it stands among those of its `Deadlines`; -1 while it does not. */
+  place: number;
 }
 
 /** Least pause between two looks. */
 const restMs = 2;
 
 export class Deadlines<Item extends Expiring> {
-  readonly #items = new Set<Item>();
+  /** Each knows its place: a Set of what comes and goes all the time is rebuilt over and over. */
+  readonly #items: Item[] = [];
   readonly #clock: Pick<Clock, "monotonicMs" | "after">;
   readonly #expired: (item: Item) => void;
   #timer: Timer | undefined;
@@ -26,17 +29,21 @@ export class Deadlines<Item extends Expiring> {
   }
 
   add(item: Item): void {
-    this.#items.add(item);
+    if (item.place < 0) item.place = this.#items.push(item) - 1;
     if (item.deadlineMs < this.#firesAtMs) this.#arm(item.deadlineMs);
   }
 
   delete(item: Item): void {
-    this.#items.delete(item);
+    if (item.place < 0) return;
+    const last = this.#items.pop()!;
+    this.#items[item.place] = last;
+    last.place = item.place;
+    item.place = -1;
   }
 
   stop(): void {
     this.#timer?.cancel();
-    this.#items.clear();
+    for (const item of this.#items.splice(0)) item.place = -1;
     this.#firesAtMs = Number.POSITIVE_INFINITY;
   }
 
@@ -49,15 +56,15 @@ export class Deadlines<Item extends Expiring> {
   #look(): void {
     this.#firesAtMs = Number.POSITIVE_INFINITY;
     const nowMs = this.#clock.monotonicMs();
-    let earliestMs = Number.POSITIVE_INFINITY;
-    for (const item of this.#items) {
-      if (item.deadlineMs <= nowMs) {
-        this.#items.delete(item);
-        this.#expired(item);
-      } else if (item.deadlineMs < earliestMs) {
-        earliestMs = item.deadlineMs;
-      }
+    const over = this.#items.filter((item) => item.deadlineMs <= nowMs).sort((one, other) => one.deadlineMs - other.deadlineMs);
+    for (const item of over) {
+      // One that expires may end others.
+      if (item.place < 0) continue;
+      this.delete(item);
+      this.#expired(item);
     }
+    let earliestMs = Number.POSITIVE_INFINITY;
+    for (const { deadlineMs } of this.#items) if (deadlineMs < earliestMs) earliestMs = deadlineMs;
     if (earliestMs < this.#firesAtMs) this.#arm(earliestMs);
   }
 }

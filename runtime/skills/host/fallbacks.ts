@@ -35,7 +35,7 @@ export function fallingStep(run: FallingRun, open: OpenStep, effect: OpenStepCon
       open.part = stepPart(callKey, `${open.name}?${name}`);
       open.emitted.length = 0;
       open.quality = quality;
-      current = new OpenStepContext(run, callKey);
+      current = new OpenStepContext(run, { idempotencyKey: callKey });
       return current;
     },
     onEnd: (listener) => run.onEnd(listener),

@@ -2,6 +2,7 @@
  * Steps of a run that have ended and need not be on record before the run goes on, for to repeat them does no harm. They are recorded
  * with the run's end, before an effect that may not be repeated, or a few milliseconds after they have ended.
  */
+import { noFraction } from "../../core/fractions.ts";
 import type { RunAnswer } from "../../core/outcome.ts";
 import type { StepRecord } from "../../core/run.ts";
 import type { StepAcknowledgement } from "../../ports/executor.ts";
@@ -28,13 +29,21 @@ interface Writer<Run> {
   writeStep(run: Run, step: StepRecord): Promise<Written>;
 }
 
+interface LateStep {
+  readonly record: StepRecord;
+  /** Undefined while it is not on its way. */
+  written: Promise<Written> | undefined;
+}
+
 export class LateSteps {
   /** When those that wait are to be on their way, monotonic. */
-  deadlineMs = 0;
+  deadlineMs: number = noFraction;
+  /** For `Deadlines`. */
+  place = -1;
   readonly #host: Keeper;
   readonly #write: (step: StepRecord) => Promise<Written>;
-  /** What is not known to be on record, in its order; undefined for what is not on its way. */
-  readonly #steps = new Map<StepRecord, Promise<Written> | undefined>();
+  /** What is not known to be on record, in its order. */
+  readonly #steps: LateStep[] = [];
   #isTimed = false;
   #bytes = 0;
   #isStale = false;
@@ -49,11 +58,11 @@ export class LateSteps {
   }
 
   /** False where it is too much: then the step is not kept. */
-  keep(step: StepRecord): boolean {
-    const bytes = this.#bytes + bytesOf(step);
+  keep(record: StepRecord): boolean {
+    const bytes = this.#bytes + bytesOf(record);
     if (bytes > bytesMax) return false;
     this.#bytes = bytes;
-    this.#steps.set(step, undefined);
+    this.#steps.push({ record, written: undefined });
     if (!this.#isTimed) {
       this.#isTimed = true;
       this.deadlineMs = this.#host.nowMs() + lateMs;
@@ -65,23 +74,21 @@ export class LateSteps {
   /** All of them are on their way from now on. */
   send(): void {
     this.#rest();
-    for (const [step, written] of this.#steps) if (written === undefined) this.#steps.set(step, this.#send(step));
+    for (const step of this.#steps) step.written ??= this.#send(step);
   }
 
   /** Resolves when all are on record, or with an answer that says otherwise. Undefined where there are none. */
   record(): Promise<Written> | undefined {
     this.send();
     if (this.#isStale) return Promise.resolve("stale");
-    if (this.#steps.size === 0) return undefined;
-    return Promise.all(Array.from(this.#steps.values(), async (written) => written)).then(
-      (results) => results.find((result) => result !== "written") ?? "written",
-    );
+    if (this.#steps.length === 0) return undefined;
+    return Promise.all(Array.from(this.#steps, async ({ written }) => written)).then((results) => results.find((result) => result !== "written") ?? "written");
   }
 
   /** The run has ended. Returns what is not known to be on record; undefined where there is nothing. */
   end(): readonly StepRecord[] | undefined {
     this.#rest();
-    return this.#steps.size === 0 ? undefined : [...this.#steps.keys()];
+    return this.#steps.length === 0 ? undefined : this.#steps.map(({ record }) => record);
   }
 
   #rest(): void {
@@ -91,13 +98,13 @@ export class LateSteps {
   }
 
   /** Whoever waits hears of what was not written. It goes with those that come after it, for nothing else may begin before it is on record. */
-  async #send(step: StepRecord): Promise<Written> {
-    const result = await this.#write(step);
+  async #send(step: LateStep): Promise<Written> {
+    const result = await this.#write(step.record);
     if (result === "stale") this.#isStale = true;
-    if (result === "unavailable") this.#steps.set(step, undefined);
+    if (result === "unavailable") step.written = undefined;
     else {
-      this.#steps.delete(step);
-      this.#bytes -= bytesOf(step);
+      this.#steps.splice(this.#steps.indexOf(step), 1);
+      this.#bytes -= bytesOf(step.record);
     }
     return result;
   }

@@ -9,14 +9,18 @@ import { PermanentError } from "../author/errors.ts";
 
 /** What a step's effect, or one of its fallbacks, is given: its run, under a key of its own. */
 export class OpenStepContext implements StepContext<never> {
-  readonly idempotencyKey: string;
+  readonly #keyed: Pick<StepContext<never>, "idempotencyKey">;
   readonly #run: Omit<StepContext<never>, "idempotencyKey">;
   #isClosed = false;
   #controller: AbortController | undefined;
 
-  constructor(run: Omit<StepContext<never>, "idempotencyKey">, idempotencyKey: string) {
+  constructor(run: Omit<StepContext<never>, "idempotencyKey">, keyed: Pick<StepContext<never>, "idempotencyKey">) {
     this.#run = run;
-    this.idempotencyKey = idempotencyKey;
+    this.#keyed = keyed;
+  }
+
+  get idempotencyKey(): string {
+    return this.#keyed.idempotencyKey;
   }
 
   get event(): EventOf<never> {

@@ -19,19 +19,50 @@ export interface StepPart {
   emitted: number;
 }
 
+/** Derives what a step, or its compensation, is named by. */
+export interface StepKeys {
+  stepKey(name: string, what: "step" | "compensate"): string;
+}
+
 /** The step that is being executed. */
-export interface OpenStep {
+export class OpenStep {
   readonly name: string;
   readonly kind: StepKind;
   /** Until when the step may end, monotonic, and need not be on record before the run goes on. */
   readonly lateUntilMs: number;
-  readonly idempotencyKey: string;
-  readonly emitted: OutgoingMessage[];
-  part: StepPart;
-  /** Of what answers. */
-  quality: StepQuality;
   /** Undefined when nothing is traced. */
   readonly span: RunPart | undefined;
+  readonly emitted: OutgoingMessage[] = [];
+  /** Of what answers. */
+  quality: StepQuality = "full";
+  /** It is on record that it was about to begin. */
+  hasIntent = false;
+  readonly #keys: StepKeys;
+  readonly #what: "step" | "compensate";
+  #idempotencyKey: string | undefined = undefined;
+  #part: StepPart | undefined = undefined;
+
+  constructor(keys: StepKeys, name: string, kind: StepKind, what: "step" | "compensate", span: RunPart | undefined, lateUntilMs: number) {
+    this.#keys = keys;
+    this.#what = what;
+    this.name = name;
+    this.kind = kind;
+    this.span = span;
+    this.lateUntilMs = lateUntilMs;
+  }
+
+  /** Derived when it is first asked for: that costs more than the rest of a small step, and a step that calls nothing may not need it. */
+  get idempotencyKey(): string {
+    return (this.#idempotencyKey ??= this.#keys.stepKey(this.name, this.#what));
+  }
+
+  get part(): StepPart {
+    return (this.#part ??= stepPart(this.idempotencyKey, this.name));
+  }
+
+  set part(part: StepPart) {
+    this.#part = part;
+  }
 }
 
 export function stepPart(callKey: string, emitKey: string): StepPart {

@@ -26,10 +26,14 @@ function isKept(value: object): boolean {
  * @param place names the value in the error, as `result` or `result.items[2]`
  * @throws ConfigurationError that names the place and says what to do
  */
-export function checkData(place: string, value: unknown, seen: Set<object> = new Set()): void {
+export function checkData(place: string, value: unknown, seen?: Set<object>): void {
   if (typeof value === "function") refuse(place, "data (leave functions out)", value);
   if (typeof value === "symbol") refuse(place, "data (a symbol's text, perhaps)", String(value));
-  if (typeof value !== "object" || value === null || isKept(value) || seen.has(value)) return;
+  if (typeof value === "object" && value !== null && !isKept(value)) checkObject(place, value, seen ?? new Set());
+}
+
+function checkObject(place: string, value: object, seen: Set<object>): void {
+  if (seen.has(value)) return;
   seen.add(value);
   if (types.isPromise(value)) refuse(place, "data (await the promise first)", value);
   if (Array.isArray(value)) return value.forEach((item: unknown, index) => checkData(`${place}[${index}]`, item, seen));

@@ -31,9 +31,9 @@ import type {
 import type { Dependency } from "../author/define-dependency.ts";
 import type { Resource } from "../author/define-resource.ts";
 import type { SettingsReader } from "../author/define-settings.ts";
-import { admitStep, unmetSteps } from "./admit-step.ts";
+import { type AskedStep, admitStep, unmetSteps } from "./admit-step.ts";
 import { replySite } from "./call-sites.ts";
-import { type OpenStep, queryPart, recordOf, stepPart } from "./open-step.ts";
+import { OpenStep, queryPart, recordOf } from "./open-step.ts";
 import { OpenStepContext } from "./open-step-context.ts";
 import { emittedMax, emitterOf, makeEmission } from "./emit.ts";
 import { replyNotAwaited } from "./reply.ts";
@@ -53,7 +53,6 @@ import { deriveKey } from "./run-identity.ts";
 import { RunRecorder, recorded, traceOf } from "./run-recorder.ts";
 import { RunSignal } from "./run-signal.ts";
 import type { ThreadOrder } from "./run-order.ts";
-import { stepArguments } from "../author/step-chain.ts";
 import { type CompensatedRun, Saga } from "./saga.ts";
 import { decodeStep, encodeIntent, isWithdrawn, encodeWithdrawal } from "./step-codec.ts";
 import { type AnyStepEffect, type AnyStepOptions, carryOutOnce } from "./transactional.ts";
@@ -89,6 +88,8 @@ export class Run implements SkillContext<never>, RunOfCalls {
   #late: LateSteps | undefined;
   #open: OpenStep | undefined;
   #failedStep: { readonly error: unknown; readonly name: string } | undefined;
+  /** For `Deadlines`. */
+  place = -1;
   #isEnded = false;
   #isInterrupted = false;
   #isCalledOff = false;
@@ -153,8 +154,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
 
   /** What is told of it, once it has ended with that answer after so long. */
   traceOf(answer: RunAnswer, durationMs: number): RunTrace | undefined {
-    const { traces } = this.host;
-    return traces === undefined ? undefined : traceOf(traces, this, this.#recorder, answer, durationMs);
+    return this.host.traces && traceOf(this.host.traces, this, this.#recorder, answer, durationMs);
   }
 
   get openStep(): string | undefined {
@@ -315,39 +315,38 @@ export class Run implements SkillContext<never>, RunOfCalls {
     options: TransactionalOptions<Result, Transaction, never>,
     effect: TransactionalEffect<Result, Transaction, never>,
   ): Promise<Result>;
+  // An asynchronous function keeps all its variables for as long as it waits: what is decided at once is decided in functions of its own.
   async step<Result>(name: string, given: AnyStepOptions<Result> | AnyStepEffect<Result>, last?: AnyStepEffect<Result>): Promise<Result> {
     if (this.#isEnded) throw new RunEnded();
-    const [options, effect] = stepArguments<AnyStepOptions<Result>, AnyStepEffect<Result>>(given, last);
-    const kind = admitStep({ name, options, effect }, { isCritical: this.#prepared.skill.critical, open: this.#open?.name, met: this.#met });
+    const asked = admitStep(name, given, last, { isCritical: this.#prepared.skill.critical, steps: this.order.steps, open: this.#open?.name, met: this.#met });
     this.#prepared.callSites.note(name);
-    const mayBeLate = kind === "idempotent" && options.compensate === undefined && !this.#prepared.skill.critical;
     if (this.#isInterrupted) await this.#recordLate().then(() => this.#stop({ kind: "interrupted" }));
-    if (this.#saga !== undefined) {
-      const { result, quality } = this.#saga.meet(name, options as StepOptions<unknown, never>);
-      this.#keep(name, nothingEmitted, quality);
-      return result as Result;
-    }
-    const record = this.order.steps.find((step) => step.name === name);
-    const stored = record?.state === "completed" ? decodeStep(record) : undefined;
-    (this.#met ??= new Set()).add(name);
-    if (stored !== undefined) {
-      this.#keep(name, stored.emitted, stored.quality);
-      return stored.result as Result;
-    }
-    const unmet = record === undefined ? unmetSteps(this.order, this.#met) : undefined;
-    if (unmet !== undefined) this.#stop({ kind: "pipeline-changed", why: unmet });
-    const idempotencyKey = this.#derive(name);
-    const open = this.#openStep(name, kind, idempotencyKey, "step", mayBeLate ? this.host.nowMs() + lateMs : 0);
-    this.#open = open;
+    const open = this.#enter(asked);
+    if (!(open instanceof OpenStep)) return open.result as Result;
     try {
-      const result = (await this.#execute(open, record, options, effect as AnyStepEffect<Result>)) as Result;
+      const result = await this.#execute(open, asked);
       this.#open = undefined;
       this.#recorder?.answered(open.span, open.quality);
-      return result;
+      return result as Result;
     } catch (error) {
       this.#fail(open, error);
       throw error;
     }
+  }
+
+  /** The step as it is open from now on, or what it has left already. */
+  #enter({ name, kind, options, record }: AskedStep): OpenStep | { readonly result: unknown } {
+    const stored = record?.state === "completed" ? decodeStep(record) : undefined;
+    const left = this.#saga?.meet(name, options as StepOptions<unknown, never>) ?? stored;
+    if (this.#saga === undefined) (this.#met ??= new Set()).add(name);
+    if (left !== undefined) {
+      this.#keep(name, this.#saga === undefined ? left.emitted : nothingEmitted, left.quality);
+      return left;
+    }
+    const unmet = record === undefined ? unmetSteps(this.order, this.#met) : undefined;
+    if (unmet !== undefined) this.#stop({ kind: "pipeline-changed", why: unmet });
+    const mayBeLate = kind === "idempotent" && options.compensate === undefined && !this.#prepared.skill.critical;
+    return (this.#open = this.#openStep(name, kind, "step", mayBeLate ? this.host.nowMs() + lateMs : 0));
   }
 
   /** A step that failed is closed, so that the skill may go another way; the failure keeps its name. */
@@ -357,15 +356,21 @@ export class Run implements SkillContext<never>, RunOfCalls {
     this.#failedStep = { error, name: open.name };
   }
 
-  #openStep(name: string, kind: StepKind, idempotencyKey: string, what: "step" | "compensate", lateUntilMs = 0): OpenStep {
-    const span = this.recorder?.step(name, kind, what);
-    return { lateUntilMs, name, kind, idempotencyKey, emitted: [], part: stepPart(idempotencyKey, name), quality: "full", span };
+  #openStep(name: string, kind: StepKind, what: "step" | "compensate", lateUntilMs = 0): OpenStep {
+    return new OpenStep(this, name, kind, what, this.recorder?.step(name, kind, what), lateUntilMs);
+  }
+
+  /** What is harmless twice, and has no record of an earlier try, is just carried out. */
+  #execute(open: OpenStep, asked: AskedStep): Promise<unknown> {
+    const context = new OpenStepContext(this, open);
+    if (open.lateUntilMs === 0 || asked.record !== undefined) return this.#executeOnce(open, context, asked);
+    this.checkMayAct();
+    return this.#carryOut(open, context, asked);
   }
 
   /** Settles doubts about an earlier try, then carries the effect out between its intent and its checkpoint. */
-  async #execute<Result>(open: OpenStep, record: StepRecord | undefined, options: AnyStepOptions<Result>, effect: AnyStepEffect<Result>): Promise<unknown> {
-    const { name, kind } = open;
-    const context = new OpenStepContext(this, open.idempotencyKey);
+  async #executeOnce(open: OpenStep, context: OpenStepContext, asked: AskedStep): Promise<unknown> {
+    const { name, kind, record, options } = asked;
     if (open.lateUntilMs === 0 && this.#late !== undefined) await this.#recordLate();
     // What the record says decides what the doubt is about; what the skill says now decides how to try again.
     if (record?.kind === "atMostOnce") {
@@ -385,38 +390,37 @@ export class Run implements SkillContext<never>, RunOfCalls {
     }
     // What may have to be compensated must be known to have begun.
     const isSaid = kind === "queryable" || options.compensate !== undefined;
-    const needsIntent = kind === "atMostOnce" || (isSaid && (record === undefined || isWithdrawn(record)));
-    if (needsIntent) {
+    open.hasIntent = kind === "atMostOnce" || (isSaid && (record === undefined || isWithdrawn(record)));
+    if (open.hasIntent) {
       await this.#write(encodeIntent(name, kind === "idempotent" ? "keyed" : kind));
       this.checkMayAct();
     }
+    return await this.#carryOut(open, context, asked);
+  }
+
+  async #carryOut(open: OpenStep, context: OpenStepContext, { options, effect }: AskedStep): Promise<unknown> {
     let result: unknown;
     let stored: StepRecord | undefined;
     try {
       if (options.kind === "transactional") ({ result, stored } = await carryOutOnce(this, open, context, options.database, effect));
-      else result = await (effect as StepEffect<Result, never>)(context);
+      else result = await (effect as StepEffect<unknown, never>)(context);
     } catch (error) {
-      return await this.#fallBack(open, context, options, { error, needsIntent });
+      return await this.#fallBack(open, context, options, error);
     }
     if (this.#isEnded) throw new RunEnded();
-    return await this.#checkpoint(open, result, undefined, stored);
+    return this.#checkpoint(open, result, undefined, stored);
   }
 
   /** The effect has failed: a fallback answers in its place, or the step fails. */
-  async #fallBack<Result>(
-    open: OpenStep,
-    effect: OpenStepContext,
-    options: AnyStepOptions<Result>,
-    { error, needsIntent }: { readonly error: unknown; readonly needsIntent: boolean },
-  ): Promise<unknown> {
+  async #fallBack(open: OpenStep, effect: OpenStepContext, options: AnyStepOptions<unknown>, error: unknown): Promise<unknown> {
     const chain = options.fallbacks;
     this.#recorder?.stumbled();
     const answer =
       chain === undefined ? ({ kind: "failed", error, doubt: error } as const) : await fallBack(fallingStep(this, open, effect), effect, chain, error);
     if (answer.kind === "failed") {
-      const { kind, name } = open;
+      const { kind, name, hasIntent } = open;
       if (kind === "atMostOnce") await this.#settleDoubt(open, answer.doubt);
-      else if (needsIntent && kind !== "queryable" && !this.#isEnded && (options.kind === "transactional" ? isUndone(answer.doubt) : isDefinite(answer.doubt)))
+      else if (hasIntent && kind !== "queryable" && !this.#isEnded && (options.kind === "transactional" ? isUndone(answer.doubt) : isDefinite(answer.doubt)))
         await this.#write(encodeWithdrawal(name));
       throw answer.error;
     }
@@ -432,14 +436,18 @@ export class Run implements SkillContext<never>, RunOfCalls {
     await this.#write(encodeWithdrawal(open.name));
   }
 
-  /** Returns what a resumed run would get. */
-  async #checkpoint(open: OpenStep, result: unknown, fellBack?: FellBack, stored?: StepRecord): Promise<unknown> {
+  /** Answers at once where the record may be late. */
+  #checkpoint(open: OpenStep, result: unknown, fellBack?: FellBack, stored?: StepRecord): unknown {
     const record = stored ?? recordOf(open, result);
-    if (fellBack !== undefined || open.lateUntilMs < this.host.nowMs() || !(this.#late ??= LateSteps.of(this)).keep(record))
-      await this.#write(record, fellBack);
+    const isKept = fellBack === undefined && open.lateUntilMs >= this.host.nowMs() && (this.#late ??= LateSteps.of(this)).keep(record);
+    return isKept ? this.#passed(open, record, result) : this.#write(record, fellBack).then(() => this.#passed(open, record, result));
+  }
+
+  /** Returns what a resumed run would get. */
+  #passed(open: OpenStep, record: StepRecord, result: unknown): unknown {
     this.#calls?.stepDone();
     this.#keep(open.name, open.emitted, open.quality);
-    return typeof result === "object" ? decodeStep(record)?.result : result;
+    return typeof result === "object" && result !== null ? decodeStep(record)?.result : result;
   }
 
   /** What a step leaves beside its result. */
@@ -489,13 +497,11 @@ export class Run implements SkillContext<never>, RunOfCalls {
       describe: (thrown, step) => describeFailure(thrown, step, this.#prepared.folder),
       end: (answer) => this.end(answer),
       perform: async (name, kind, part, work) => {
-        const stepKey = this.#derive(name);
-        const idempotencyKey = this.#derive(name, "compensate");
-        const open = this.#openStep(name, kind, idempotencyKey, "compensate");
+        const open = this.#openStep(name, kind, "compensate");
         if (part === "query") open.part = queryPart(open, this);
         this.#open = open;
         try {
-          return await recorded(this.#recorder, open.span, work(new OpenStepContext(this, idempotencyKey), stepKey));
+          return await recorded(this.#recorder, open.span, work(new OpenStepContext(this, open), this.stepKey(name, "step")));
         } finally {
           if (this.#open === open) this.#open = undefined;
         }
@@ -507,6 +513,10 @@ export class Run implements SkillContext<never>, RunOfCalls {
   #stop(answer: RunAnswer): never {
     this.end(answer);
     throw new RunEnded();
+  }
+
+  stepKey(name: string, what: "step" | "compensate"): string {
+    return what === "step" ? this.#derive(name) : this.#derive(name, what);
   }
 
   #derive(...parts: readonly (string | number)[]): string {

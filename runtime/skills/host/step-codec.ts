@@ -15,6 +15,10 @@ export const stepResultBytesMax: number = 256 * 1024;
 const packr = new Packr({ structuredClone: true, copyBuffers: true });
 const nothing = new Uint8Array(0);
 
+/** What most steps leave that only act: no result, no event. */
+const nothingLeft = new Uint8Array(packr.pack([undefined, []]));
+const checksumOfNothing = crc32(nothingLeft);
+
 /** What a completed step left. */
 export interface StepOutcome {
   readonly result: unknown;
@@ -37,8 +41,10 @@ export function isWithdrawn({ state, kind }: Pick<StepRecord, "state" | "kind">)
 
 /** A completed step's record. Throws when the result holds what cannot be kept. */
 export function encodeStep(name: string, kind: StepKind, outcome: StepOutcome): StepRecord {
-  checkData("result", outcome.result);
   const { result: value, emitted, quality } = outcome;
+  if (value === undefined && emitted.length === 0 && quality === "full")
+    return { name, kind, state: "completed", result: nothingLeft, checksum: checksumOfNothing, codec: stepCodec, atMs: 0 };
+  checkData("result", value);
   return recordFrom(name, kind, new Uint8Array(packr.pack(quality === "full" ? [value, emitted] : [value, emitted, quality])));
 }
 
