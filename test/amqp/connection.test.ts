@@ -196,6 +196,13 @@ describe("silence", () => {
     watch.stop();
   });
 
+  test("a time-out that no timer can be set for is waited for in pieces", () => {
+    const delaysMs: number[] = [];
+    const clock = { nowMs: () => 0, after: (delayMs: number) => (delaysMs.push(delayMs), () => undefined) };
+    new IdleWatch(clock, { ownMs: 0, peerMs: 0xffff_ffff, sendHeartbeat: () => undefined, onSilence: () => undefined }).stop();
+    assert.ok(delaysMs.length === 1 && delaysMs[0]! <= 0x7fff_ffff, `expected a delay that a timer takes, found ${delaysMs.join(", ")} ms`);
+  });
+
   test("a peer that does not open in time is given up", async () => {
     const clock = new ManualClock();
     await using server = await startServer({ clock, openTimeOutMs: 1_000 });

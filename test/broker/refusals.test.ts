@@ -244,7 +244,7 @@ test("ends everything that management and $cbs refuse with where and when, and n
   const wrong: readonly (readonly [operation: string, body: Encodable, text: RegExp])[] = [
     ["com.microsoft:none", {}, /is not supported/],
     ["com.microsoft:peek-message", "no map", /must be a map/],
-    ["com.microsoft:peek-message", {}, /'from-sequence-number' must be a number/],
+    ["com.microsoft:peek-message", {}, /'from-sequence-number' must be a whole number/],
     ["com.microsoft:get-session-state", { "session-id": "a" }, /does not require sessions/],
     ["com.microsoft:update-disposition", { "lock-tokens": array("uuid", []), "disposition-status": "odd" }, /must be completed, abandoned/],
     ["com.microsoft:renew-lock", { "lock-tokens": array("uuid", [uuid(Buffer.alloc(16))]) }, /The lock supplied is invalid/],

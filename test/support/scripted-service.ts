@@ -25,6 +25,8 @@ export interface Script {
   onManagement?(operation: string, message: MessageView, address: string): ScriptedReply | undefined;
   /** The client wants to receive from an entity. Default: attached, and given nothing. */
   onReceiver?(request: AttachRequest, address: string): void;
+  /** The client wants a link to a node, of which there are two. False leaves it without an answer. Default: both are attached. */
+  onNode?(request: AttachRequest, address: string): boolean;
   /** The client wants to send to an entity. Default: each message is accepted. */
   onSender?(request: AttachRequest, address: string): void;
 }
@@ -81,6 +83,7 @@ function scriptedSession(script: Script): SessionEvents {
       const { attach } = request;
       const address = (attach.role === "receiver" ? attach.source?.address : attach.target?.address) ?? "";
       const isNode = address === "$cbs" || address.endsWith("/$management");
+      if (isNode && script.onNode?.(request, address) === false) return;
       if (attach.role === "receiver") {
         if (isNode) replies = request.acceptAsSender({}, { onSendable: pump });
         else if (script.onReceiver === undefined) request.acceptAsSender({}, {});

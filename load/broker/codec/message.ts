@@ -63,7 +63,7 @@ class Annotations {
 
 function timeOf(value: Plain): number | undefined {
   if (value instanceof Date) return value.getTime();
-  return typeof value === "number" ? value : undefined;
+  return Number.isFinite(value) ? (value as number) : undefined;
 }
 
 function textOf(value: Plain | undefined): string | undefined {

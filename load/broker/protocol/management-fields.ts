@@ -54,10 +54,10 @@ export function destinationOf(entity: Entity): MessageQueue | Topic {
 
 export function numberOf(fields: MapView, name: string): number {
   const value = fields.get(name);
-  if (typeof value === "number") return value;
+  if (Number.isInteger(value)) return value as number;
   // Beyond safe integers there are no sequence numbers.
   if (typeof value === "bigint") return value < 0n ? 0 : Number.MAX_SAFE_INTEGER;
-  throw new BadRequest(`'${name}' must be a number.`);
+  throw new BadRequest(`'${name}' must be a whole number.`);
 }
 
 export function textOf(fields: MapView, name: string): string | undefined {

@@ -1,6 +1,7 @@
 // A node that answers requests: one link brings them, another takes the replies.
 import { ProtocolError } from "#runtime/amqp/codec/errors.ts";
-import { parseRequest, type Request } from "../codec/request.ts";
+import { int, symbol } from "#runtime/amqp/codec/types.ts";
+import { encodeReply, parseRequest, type Request } from "../codec/request.ts";
 import { accepted, type Answer, type ReceivingHandler, rejected, type SendingHandler, type SendingLink } from "./wire.ts";
 
 /** Replies that wait for a client's credit at most; a client that takes none loses the link. */
@@ -67,12 +68,26 @@ export class Node {
     if (link === undefined) return rejected("amqp:not-found", `There is no link to reply on for '${request.replyTo ?? ""}'.`);
     // Some clients expect their request to be settled before the reply comes.
     process.nextTick(() => {
-      const bytes = this.#answer(request);
-      const postponement = this.#postpone(request);
+      const { bytes, postponement } = this.#serve(request);
       if (postponement === undefined) this.#reply(link, bytes);
       else if (postponement !== "never") postponement(() => this.#reply(link, bytes));
     });
     return accepted;
+  }
+
+  /** What is broken inside a request is found where it is read, and is its sender's to hear of. */
+  #serve(request: Request): { readonly bytes: Buffer; readonly postponement: Postponement } {
+    try {
+      return { bytes: this.#answer(request), postponement: this.#postpone(request) };
+    } catch (error) {
+      const isBroken = error instanceof ProtocolError;
+      const code = int(isBroken ? 400 : 500);
+      const description = error instanceof Error ? error.message : String(error);
+      const condition = symbol(isBroken ? "amqp:decode-error" : "amqp:internal-error");
+      // `$cbs` and `$management` spell them differently.
+      const status = { statusCode: code, statusDescription: description, errorCondition: condition, "status-code": code, "status-description": description };
+      return { bytes: encodeReply(request, status, null), postponement: undefined };
+    }
   }
 
   #reply(link: ReplyLink, bytes: Buffer): void {

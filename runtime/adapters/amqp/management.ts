@@ -204,7 +204,7 @@ export class Management implements ConnectionUser {
   }
 
   async #open(connection: OpenConnection): Promise<void> {
-    const { broker, clock, answerTimeoutMs } = this.#options;
+    const { broker } = this.#options;
     try {
       await connection.authorize(this.#address);
     } catch (thrown) {
@@ -212,6 +212,16 @@ export class Management implements ConnectionUser {
       return;
     }
     if (this.#isStopped || broker.open !== connection) return;
+    try {
+      this.#attach(connection);
+    } catch (thrown) {
+      this.#failed(connection, transportErrorOf(`to reach ${this.#address}`, thrown));
+    }
+  }
+
+  /** Throws where the peer has no room for it. */
+  #attach(connection: OpenConnection): void {
+    const { broker, clock, answerTimeoutMs } = this.#options;
     const link: RequestLink = new RequestLink({
       connection: connection.engine,
       address: this.#address,

@@ -59,6 +59,10 @@ export class Outlet implements ConnectionUser {
   #pause: Timer | undefined;
   #session: Session | undefined;
   #sender: Sender<Batch> | undefined;
+  /** Ends the link when it has taken none of what waits for too long. */
+  #stall: Timer | undefined;
+  /** Why the link was ended. */
+  #fault: TransportError | undefined;
   #isOpening = false;
   #isPumping = false;
   /** Since when nothing could be sent. */
@@ -154,7 +158,21 @@ export class Outlet implements ConnectionUser {
     }
     if (broker.open !== connection) return;
     this.#isOpening = false;
+    try {
+      this.#attach(connection);
+    } catch (thrown) {
+      this.#session?.end();
+      this.#session = undefined;
+      this.#failed(transportErrorOf(`to send to ${address}`, thrown));
+      this.#openAgain(connection, reopenPauseMs(this.#failures));
+    }
+  }
+
+  /** Throws where the peer has no room for it. */
+  #attach(connection: OpenConnection): void {
+    const { broker, address } = this.#options;
     this.#session = connection.engine.begin({});
+    this.#watchStall();
     this.#sender = this.#session.openSender<Batch>(
       { name: `${address}-${process.pid}`, target: { address }, source: { address: `${address}-${process.pid}` }, senderSettleMode: "unsettled" },
       {
@@ -170,7 +188,10 @@ export class Outlet implements ConnectionUser {
     const session = this.#session;
     this.#session = undefined;
     this.#sender = undefined;
-    const error = errorOf(`to send to ${this.#options.address}`, end.error, "that the link was detached");
+    this.#stall?.cancel();
+    this.#stall = undefined;
+    const error = this.#fault ?? errorOf(`to send to ${this.#options.address}`, end.error, "that the link was detached");
+    this.#fault = undefined;
     const batches = unsettled.map(({ context }) => context);
     const areSuspect = isOfMessage(end.error) && batches.length > 0;
     if (areSuspect) this.#suspect(batches, error);
@@ -237,6 +258,32 @@ export class Outlet implements ConnectionUser {
       this.#waiting = [];
       this.#first = 0;
     }
+    this.#watchStall();
+  }
+
+  /** A link that is not attached, or is given no credit, brings nothing on its way, whose answer might be late. */
+  #watchStall(): void {
+    if (!this.#isStalled) {
+      this.#stall?.cancel();
+      this.#stall = undefined;
+      return;
+    }
+    if (this.#stall !== undefined) return;
+    const { clock, address, answerTimeoutMs } = this.#options;
+    const sinceMs = clock.monotonicMs();
+    this.#stall = clock.after(answerTimeoutMs, () => {
+      this.#stall = undefined;
+      if (!this.#isStalled) return;
+      this.#failingSinceMs ??= sinceMs;
+      this.#fault = new TransportError(
+        `expected ${address} to take messages within ${answerTimeoutMs} ms, found a link without credit; it is opened again; check that the broker is up and reachable`,
+      );
+      this.#session?.end();
+    });
+  }
+
+  get #isStalled(): boolean {
+    return this.#session !== undefined && this.#pause === undefined && this.#inFlight.size === 0 && this.#count > 0;
   }
 
   /** While a suspect is next or on its way, one batch at a time. */

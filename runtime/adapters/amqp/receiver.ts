@@ -91,7 +91,7 @@ export class EntityReceiver implements Receiver, ConnectionUser {
   }
 
   async #open(connection: OpenConnection): Promise<void> {
-    const { broker, address, clock, management, listener } = this.#options;
+    const { broker, address } = this.#options;
     try {
       await connection.authorize(address);
     } catch (thrown) {
@@ -99,6 +99,16 @@ export class EntityReceiver implements Receiver, ConnectionUser {
       return;
     }
     if (this.#isStopping || broker.open !== connection) return;
+    try {
+      this.#attach(connection);
+    } catch (thrown) {
+      this.#failed(connection, transportErrorOf(`to receive from ${address}`, thrown));
+    }
+  }
+
+  /** Throws where the peer has no room for it. */
+  #attach(connection: OpenConnection): void {
+    const { broker, address, clock, management, listener } = this.#options;
     const link = new ReceivingLink({
       connection: connection.engine,
       address,

@@ -1,7 +1,7 @@
 /**
  * Requests to a node of the broker (`$cbs`, or an entity's `$management`) and their replies, over a pair of links in a session
  * of their own. Either both links are up or the pair is over: then every request that is still open fails, and whoever made
- * the pair makes another.
+ * the pair makes another. It is over, too, when the broker has not attached both in time, or answers nothing any more.
  */
 import type { ErrorCondition } from "../../amqp/message/condition.ts";
 import type { Connection } from "../../amqp/connection/connection.ts";
@@ -42,8 +42,9 @@ export interface RequestLinkOptions {
 interface Pending {
   readonly properties: Fields;
   readonly body: Encodable;
-  /** When it was sent, monotonic; undefined before. */
-  sentAtMs: number | undefined;
+  /** Monotonic. */
+  readonly askedAtMs: number;
+  isSent: boolean;
   readonly timer: Timer;
   readonly resolve: (reply: Reply) => void;
   readonly reject: (error: TransportError) => void;
@@ -54,6 +55,7 @@ export class RequestLink {
   readonly #session: Session;
   readonly #replies: Receiver;
   readonly #requests: Sender<string>;
+  readonly #attaching: Timer;
   /** By message id, in the order they were made; those that were sent come first. */
   readonly #pending = new Map<string, Pending>();
   readonly #unsent: string[] = [];
@@ -65,7 +67,7 @@ export class RequestLink {
 
   constructor(options: RequestLinkOptions) {
     this.#options = options;
-    const { connection, address } = options;
+    const { connection, address, clock, answerTimeoutMs } = options;
     const name = `${address}-replies`;
     this.#session = connection.begin({});
     const ended = (end: LinkEnd): void => this.#lose(end);
@@ -85,6 +87,13 @@ export class RequestLink {
         onDetach: (_sender, end) => ended(end),
       },
     );
+    this.#attaching = clock.after(answerTimeoutMs, () =>
+      this.#giveUp(
+        new TransportError(
+          `expected to reach ${address}, found that the links to it were not attached within ${answerTimeoutMs} ms; check that the broker is up and reachable`,
+        ),
+      ),
+    );
   }
 
   /** Rejects with `TransportError` when no reply comes; a reply that says no is a reply. */
@@ -101,7 +110,7 @@ export class RequestLink {
       }
       const id = `${this.#nextId++}`;
       const timer = clock.after(answerTimeoutMs, () => this.#late(id));
-      this.#pending.set(id, { properties, body, sentAtMs: undefined, timer, resolve, reject });
+      this.#pending.set(id, { properties, body, askedAtMs: clock.monotonicMs(), isSent: false, timer, resolve, reject });
       this.#unsent.push(id);
       this.#pump();
     });
@@ -115,7 +124,10 @@ export class RequestLink {
   }
 
   #attached(): void {
-    if (this.#replies.isAttached && this.#requests.isAttached) this.#options.opened?.();
+    if (this.#replies.isAttached && this.#requests.isAttached) {
+      this.#attaching.cancel();
+      this.#options.opened?.();
+    }
     this.#pump();
   }
 
@@ -142,7 +154,7 @@ export class RequestLink {
     });
     try {
       if (this.#requests.send(message, id) === undefined) return;
-      pending.sentAtMs = this.#options.clock.monotonicMs();
+      pending.isSent = true;
       this.#sent += 1;
     } catch (thrown) {
       this.#fail(id, transportErrorOf(`to ask ${this.#options.address}`, thrown));
@@ -169,20 +181,22 @@ export class RequestLink {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
     pending?.timer.cancel();
-    if (pending?.sentAtMs !== undefined) this.#sent -= 1;
+    if (pending?.isSent === true) this.#sent -= 1;
     return pending;
   }
 
   /** No answer has come in time. When none at all came since it was asked, the pair is of no use. */
   #late(id: string): void {
     const { address, answerTimeoutMs } = this.#options;
-    const sentAtMs = this.#pending.get(id)?.sentAtMs;
+    const askedAtMs = this.#pending.get(id)?.askedAtMs ?? Number.NEGATIVE_INFINITY;
     const error = new TransportError(`expected an answer from ${address} within ${answerTimeoutMs} ms, found none; check that the broker is up and reachable`);
     this.#fail(id, error);
-    if (this.#isOver || sentAtMs === undefined || this.#lastReplyMs >= sentAtMs) {
-      this.#pump();
-      return;
-    }
+    if (this.#lastReplyMs >= askedAtMs) this.#pump();
+    else this.#giveUp(error);
+  }
+
+  #giveUp(error: TransportError): void {
+    if (this.#isOver) return;
     this.#end(error);
     this.#session.end();
     this.#options.lost(error, undefined);
@@ -204,6 +218,7 @@ export class RequestLink {
 
   #end(error: TransportError): void {
     this.#isOver = true;
+    this.#attaching.cancel();
     for (const id of this.#pending.keys()) this.#fail(id, error);
   }
 }

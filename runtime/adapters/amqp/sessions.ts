@@ -5,9 +5,9 @@ import { TransportError } from "../../core/errors.ts";
 import type { HeldSession } from "../../ports/transport.ts";
 import { answeredWithin } from "../support/waiting.ts";
 import type { BrokerConnection, OpenConnection } from "./broker-connection.ts";
-import { errorOf, isUnauthorized } from "./errors.ts";
+import { errorOf, isUnauthorized, transportErrorOf } from "./errors.ts";
 import type { Management } from "./management.ts";
-import { SessionLink, isNoneInTime } from "./session-link.ts";
+import { SessionLink, type SessionLinkOptions, isNoneInTime } from "./session-link.ts";
 
 export interface EntitySessionsOptions {
   readonly broker: BrokerConnection;
@@ -37,7 +37,7 @@ export class EntitySessions {
     const connection = await this.#connection();
     if (this.#isStopped) return undefined;
     const { promise, resolve, reject } = Promise.withResolvers<HeldSession | undefined>();
-    const link = new SessionLink({
+    const link = this.#attach({
       connection: connection.engine,
       address,
       name: newName(),
@@ -64,6 +64,14 @@ export class EntitySessions {
     } catch (error) {
       void link.release();
       throw error;
+    }
+  }
+
+  #attach(options: SessionLinkOptions): SessionLink {
+    try {
+      return new SessionLink(options);
+    } catch (thrown) {
+      throw transportErrorOf(`the next session of ${options.address}`, thrown);
     }
   }
 

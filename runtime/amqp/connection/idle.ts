@@ -15,6 +15,9 @@ export interface IdleOptions {
   readonly onSilence: () => void;
 }
 
+/** A longer wait is made of several: no timer can be set for more. */
+const delayMsMax = 0x7fff_ffff;
+
 /** How late a timer of a process that does not stand still may ring. */
 const lateMsMax = 50;
 
@@ -65,7 +68,7 @@ export class IdleWatch {
 
   #setFor(dueMs: number): void {
     const nowMs = this.#clock.nowMs();
-    const delayMs = Math.max(1, Math.ceil(dueMs - nowMs));
+    const delayMs = Math.min(delayMsMax, Math.max(1, Math.ceil(dueMs - nowMs)));
     this.#dueAtMs = nowMs + delayMs;
     this.#cancel = this.#clock.after(delayMs, () => this.#ring());
   }
