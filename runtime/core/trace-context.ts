@@ -26,6 +26,8 @@ const at = { traceId: 3, spanId: 36, flags: 53, end: 55 } as const;
 const traceparentCharactersMax = 128;
 const sampledFlag = 1;
 const dash = "-".charCodeAt(0);
+const firstPrintable = " ".charCodeAt(0);
+const lastPrintable = "~".charCodeAt(0);
 
 /** Undefined where it is none. */
 export function readTraceparent(value: unknown): TraceParent | undefined {
@@ -36,7 +38,7 @@ export function readTraceparent(value: unknown): TraceParent | undefined {
 /** Every message may have one: it is looked at character by character, which makes nothing. */
 export function isTraceparent(value: unknown): value is string {
   if (typeof value !== "string" || value.length < at.end || value.length > traceparentCharactersMax) return false;
-  if (value.length > at.end && value.charCodeAt(at.end) !== dash) return false;
+  if (value.length > at.end && !isLaterPart(value)) return false;
   for (const place of [at.traceId, at.spanId, at.flags]) if (value.charCodeAt(place - 1) !== dash) return false;
   return (
     areHexDigits(value, 0, at.traceId - 1) &&
@@ -45,6 +47,16 @@ export function isTraceparent(value: unknown): value is string {
     isId(value, at.traceId, at.spanId - 1) &&
     isId(value, at.spanId, at.flags - 1)
   );
+}
+
+/** What later versions have behind the flags: a dash, and text that may stand in a header. Nobody checks it again before it is passed on. */
+function isLaterPart(value: string): boolean {
+  if (value.charCodeAt(at.end) !== dash) return false;
+  for (let place = at.end + 1; place < value.length; place += 1) {
+    const unit = value.charCodeAt(place);
+    if (unit < firstPrintable || unit > lastPrintable) return false;
+  }
+  return true;
 }
 
 /** Whether what this traceparent names is kept. */

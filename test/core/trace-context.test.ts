@@ -38,6 +38,10 @@ test("what is no traceparent is none: another version's form, ids of zeros, lett
   assert.ok(isTraceparent(`cc-${traceId}-${spanId}-01-what-comes-later`));
 });
 
+test("a traceparent that ends in anything but printable ASCII is none: it goes on in headers, and to threads byte by byte", () => {
+  for (const character of ["é", "漢", "\n", "\r", "\0", "\u007f", "\ud800"]) assert.equal(isTraceparent(`cc-${traceId}-${spanId}-01-${character}`), false);
+});
+
 test("what is read character by character is what the pattern says", () => {
   const right = `00-${traceId}-${spanId}-01`;
   const near = fc

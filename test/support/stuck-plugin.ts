@@ -34,6 +34,12 @@ const plugin: Plugin = definePlugin({
     }),
     skill("wait-later", () => delay(20).then(() => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0))),
     skill("leave-loop", () => void setTimeout(loop, 20)),
+    skill("throw-later", () => {
+      setTimeout(() => {
+        throw new Error("thrown later");
+      }, 5);
+      return new Promise(() => undefined);
+    }),
     skill("native", ({ event }) => readPipe(event.payload)),
     skill("native-later", ({ event }) => delay(20).then(() => readPipe(event.payload))),
   ],

@@ -296,6 +296,8 @@ export class ThreadsExecutor implements Executor {
       isOneAtATime: name === this.#apart,
       runs: () => this.#runs.values(),
       failed: (entry, why) => this.#giveUp(entry, { kind: "thread-lost", why, part: "suspect" }),
+      untold: (entry, why) =>
+        this.#giveUp(entry, { kind: "invalid", invalid: { reason: "InvalidEnvelope", description: `no thread can be told of it: ${why}` } }),
     });
     this.#lanes.set(name, lane);
     return lane;

@@ -1,4 +1,5 @@
 /** The runs of one thread pool: those that wait, by skill, and how they are cut into tasks. */
+import { messageOf } from "../../core/errors.ts";
 import { batchSize, measuredWorkMs } from "./batch-size.ts";
 import { packOrders } from "./orders.ts";
 import { type RunEntry, type RunPlace, RunQueue } from "./run-entry.ts";
@@ -21,6 +22,8 @@ export interface LaneOptions {
   runs(): Iterable<RunEntry>;
   /** Hears of runs whose task a thread refused. */
   failed(entry: RunEntry, why: string): void;
+  /** Hears of a run whose order cannot be packed: no thread can be told of it. */
+  untold(entry: RunEntry, why: string): void;
 }
 
 export class Lane implements RunPlace {
@@ -117,7 +120,33 @@ export class Lane implements RunPlace {
     this.#turns.push(queue);
   }
 
+  /** Packed before anything is counted: what cannot be packed must not keep the others of its task from being posted. */
+  #pack(thread: PoolThread, skill: string, entries: RunEntry[]): Uint8Array<ArrayBuffer> {
+    try {
+      return packOrders(skill, entries);
+    } catch {
+      for (const entry of entries.splice(0)) if (this.#isPackable(thread, skill, entry)) entries.push(entry);
+      return packOrders(skill, entries);
+    }
+  }
+
+  /** One that is not is answered. */
+  #isPackable(thread: PoolThread, skill: string, entry: RunEntry): boolean {
+    try {
+      packOrders(skill, [entry]);
+      return true;
+    } catch (error) {
+      // It waits no more; whoever forgets it takes it from its thread.
+      entry.thread = thread;
+      thread.held += 1;
+      this.#options.untold(entry, messageOf(error));
+      return false;
+    }
+  }
+
   #post(thread: PoolThread, turn: SkillQueue, entries: RunEntry[]): void {
+    const bytes = this.#pack(thread, turn.skill, entries);
+    if (entries.length === 0) return;
     const nowMs = this.#options.nowMs();
     for (let index = 0; index < entries.length; index += 1) {
       const entry = entries[index]!;
@@ -127,7 +156,7 @@ export class Lane implements RunPlace {
       thread.posted = (thread.posted + 1) | 0;
     }
     thread.held += entries.length;
-    this.pool.post(thread, packOrders(turn.skill, entries), (workMs, why) => {
+    this.pool.post(thread, bytes, (workMs, why) => {
       if (workMs !== undefined) turn.workMs = measuredWorkMs(turn.workMs, workMs, entries.length);
       else for (const entry of entries) if (!entry.isAnswered) this.#options.failed(entry, why);
       // What is left of piscina's tables of tasks may be taken for alive long after (core/churning.ts): runs and bodies are not to be with it.

@@ -424,7 +424,7 @@ export class ThreadPool {
   #erred(piscina: Piscina, why: string): void {
     const living = piscina.threads;
     for (const thread of this.#threads.values()) {
-      if (living.includes(thread.worker)) continue;
+      if (thread.piscina !== piscina || living.includes(thread.worker)) continue;
       thread.error ??= why;
       return;
     }

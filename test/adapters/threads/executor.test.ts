@@ -300,6 +300,22 @@ test("a dedicated skill that blocks its thread keeps nobody else waiting", async
   assert.equal((await answer(blocked ?? 0)).kind, "timed-out");
 });
 
+test("an order that no thread can be told of is refused alone, and says why; those beside it and after it are executed", async (t) => {
+  const { post, answer, losses } = await start(t, { threads: 1 });
+  await answer(post("noop")[0] ?? 0);
+  const runIds = post("noop", {}, { traceparent: "é" }, {}, { traceparent: "é" });
+  const answers = [];
+  for (const runId of runIds) answers.push(await answer(runId));
+  assert.deepEqual(
+    answers.map(({ kind }) => kind),
+    ["completed", "invalid", "completed", "invalid"],
+  );
+  const [, refused] = answers;
+  assert.match(refused?.kind === "invalid" ? refused.invalid.description : "", /^no thread can be told of it: expected the fields of a route to be ASCII/);
+  assert.equal((await answer(post("noop")[0] ?? 0)).kind, "completed");
+  assert.deepEqual(losses, []);
+});
+
 test("where every skill has threads of its own, those of the runtime itself, such as probes, run on the first of them", async (t) => {
   const named = (name: string): typeof sharedSkills => fixture.skills.filter((one) => one.name === name);
   const plugins = [

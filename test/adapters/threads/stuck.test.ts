@@ -126,6 +126,23 @@ test("a thread in native code is given up and replaced, and its runs are answere
   assert.equal((await answer(post("noop")[0] ?? 0)).kind, "completed");
 });
 
+test("where a thread has taken the place of one in native code, its error outside of every task is held against none of the others", async (t) => {
+  const [first, second] = [makePipe(t), makePipe(t)];
+  const { post, answer, losses } = await start(t, { threads: 2 });
+  const native = ({ path }: typeof first, timeoutMs: number): number | undefined =>
+    post("native", { timeoutMs, body: json({ ...envelope, payload: { pipe: path } }) })[0];
+  assert.equal(partOf(await answer(native(first, 200) ?? 0)), "guilty");
+  await eventually("a replacement", () => losses.length === 1, 20_000);
+  // The thread that was there from the start gets the first one.
+  const [elder, younger] = [post("noop")[0], post("throw-later")[0]];
+  assert.equal((await answer(elder ?? 0)).kind, "completed");
+  assert.equal(partOf(await answer(younger ?? 0)), "suspect");
+  await eventually("another replacement", () => losses.length === 2, 20_000);
+  // One of the two threads is held: the other one must be given the next run.
+  native(second, 30_000);
+  assert.equal((await within("a thread for it", answer(post("noop")[0] ?? 0), 5_000)).kind, "completed");
+});
+
 test("in native code after an await nobody can be told from the others: all are suspects, and apart the culprit is certain", async (t) => {
   const pipe = makePipe(t);
   const { post, answer, losses } = await start(t);
