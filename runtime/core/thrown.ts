@@ -68,7 +68,8 @@ function textOfInner(inner: unknown, seen: Set<unknown>, depth: number): string 
 function textOfHeld(held: unknown, seen: Set<unknown>, depth: number): string {
   if (!isList(held)) return "";
   const shown: string[] = [];
-  const count = Number(fieldOf(held, "length")) || 0;
+  const length = fieldOf(held, "length");
+  const count = typeof length === "number" ? length : 0;
   for (let index = 0; index < Math.min(count, errorsMax); index += 1) {
     const text = textOfInner(fieldOf(held, index), seen, depth);
     if (text !== undefined) shown.push(`[${index + 1}] ${text}`);

@@ -84,6 +84,8 @@ const thrown: readonly (readonly [what: string, value: unknown, message: RegExp]
   ["a huge error", new Error("x".repeat(5_000_000)), /^x{800}…$/],
   ["an error that is its own cause", causedByItself(), /^loop$/],
   ["an AggregateError", new AggregateError([new Error("one"), new TypeError("two"), 3], "all failed"), /^all failed: \[1\] one; \[2\] two; \[3\] 3$/],
+  ["an error that holds a list whose length is no number", Object.assign(new Error("x"), { errors: new Proxy([], { get: () => Symbol("length") }) }), /^x$/],
+  ["an error that names as its dependency what is none", Object.assign(new Error("x"), { dependency: "x".repeat(1_000_000) }), /^x$/],
   [
     "an AggregateError of the net",
     new AggregateError([new Error("connect ECONNREFUSED ::1:80"), new Error("connect ECONNREFUSED 127.0.0.1:80")]),
@@ -131,6 +133,14 @@ test("a run ends at once when reading what its skill returned throws", async (t)
   const name = ["th", "en"].join("");
   assert.equal((await failureOf(t, () => Object.defineProperty({}, name, { get: refusal }))).message, "trap");
   assert.equal((await failureOf(t, () => Object.fromEntries([[name, refusal]]))).message, "trap");
+  assert.equal((await failureOf(t, () => Object.defineProperty(Promise.resolve(), "constructor", { get: refusal }))).message, "trap");
+});
+
+test("a promise with a `then` of its own is waited for as any other promise is", async (t) => {
+  const name = ["th", "en"].join("");
+  const bundle = await makeHost(t, [defineSkill({ name: "test", handles, run: () => Object.assign(Promise.resolve(), { [name]: refusal }) })]);
+  assert.equal((await bundle.run()).answer.kind, "completed");
+  assert.equal((await failureOf(t, () => Object.assign(Promise.reject(new Error("own")), { [name]: refusal }))).message, "own");
 });
 
 test("a log call with fields that cannot be read writes the rest of them", async (t) => {

@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { test } from "node:test";
+import { runInNewContext } from "node:vm";
 import { z } from "zod";
 import type { JsonSchema } from "../../runtime/index.ts";
 import { compilePayloadCheck } from "../../runtime/skills/host/payload.ts";
@@ -64,6 +65,13 @@ test("a published draft-07 document with loose keywords compiles", async () => {
   const check = await compilePayloadCheck("skill 's'", { definitions: schemas.definitions, $ref: "#/definitions/star$created" });
   const result = await check({ action: "created" });
   assert.ok(!result.ok && result.invalid.description.startsWith("skill 's': payload: must have required property"), JSON.stringify(result));
+});
+
+test("a validator may answer by a promise of a library of its own, or of another realm", async () => {
+  const resolving = <Value>(value: Value): Promise<Value> => runInNewContext("(value) => Promise.resolve(value)")(value) as Promise<Value>;
+  const schema = { "~standard": { version: 1, vendor: "test", validate: (value: unknown) => resolving({ value: { seen: value } }) } } as const;
+  const check = await compilePayloadCheck("skill 's'", schema);
+  assert.deepEqual(await check(1), { ok: true, value: { seen: 1 } });
 });
 
 test("a schema that cannot be used is refused at start", async () => {

@@ -557,6 +557,10 @@ test("an event whose payload JSON would change is refused, with the place", asyn
     [{ when: new Map([["a", 1]]) }, /payload\.when: .*a Map/],
     [{ bytes: Buffer.from("x") }, /payload\.bytes: .*base64/],
     [{ f: () => 1 }, /payload\.f: .*a function/],
+    [{ at: new Date(Number.NaN) }, /payload\.at: .*a date that exists\), got "an invalid Date"/],
+    [{ toJSON: () => undefined }, /payload: expected a value of JSON, got "undefined"/],
+    [{ price: { toJSON: () => Number.NaN } }, /payload\.price: expected a finite number/],
+    [{ all: { toJSON: () => ({ left: [undefined] }) } }, /payload\.all\.left\[0\]: expected a value of JSON/],
     [deep(65), /nested at most 64 deep/],
   ] as const) {
     const { answer } = await (await hostOf(t, (context) => context.emit("T", payload))).run();

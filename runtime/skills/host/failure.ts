@@ -9,6 +9,8 @@ import { placeOf, placeText } from "./code-place.ts";
 
 /** With the colons of AMQP's conditions. */
 const codePattern = /^[A-Za-z0-9_.:-]{1,64}$/;
+/** As `defineDependency` takes them: what else an error calls so is none of ours, and may be of any length. */
+const dependencyPattern = /^[A-Za-z][A-Za-z0-9._-]{0,63}$/;
 /** Leaves room for the place behind it where a text is cut at 1 000 characters. */
 const messageMax = 800;
 
@@ -44,12 +46,12 @@ function readSaid(thrown: unknown): SaidOfItself {
     return isKind(value) ? value : undefined;
   };
   const isFlag = (value: unknown): value is boolean => typeof value === "boolean";
-  const isText = (value: unknown): value is string => typeof value === "string";
+  const isName = (value: unknown): value is string => typeof value === "string" && dependencyPattern.test(value);
   const isNumber = (value: unknown): value is number => typeof value === "number" && value >= 0;
   return {
     retryable: said("retryable", isFlag),
     definite: said("definite", isFlag),
-    dependency: said("dependency", isText),
+    dependency: said("dependency", isName),
     retryAfterMs: said("retryAfterMs", isNumber),
     status: said("status", isNumber) ?? said("statusCode", isNumber),
   };

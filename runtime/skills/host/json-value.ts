@@ -28,7 +28,8 @@ export function checkJson(place: string, value: unknown, depth = 0): void {
     return;
   }
   if (value instanceof Uint8Array || value instanceof ArrayBuffer) refuse(place, "a value of JSON (bytes as base64 text, or an artifact's URI)", "bytes");
-  if ("toJSON" in value && typeof value.toJSON === "function") return;
+  if (types.isDate(value) && Number.isNaN(value.getTime())) refuse(place, "a value of JSON (a date that exists)", "an invalid Date");
+  if ("toJSON" in value && typeof value.toJSON === "function") return checkJson(place, value.toJSON(""), depth + 1);
   if (value instanceof Map || value instanceof Set) refuse(place, "a value of JSON (entries as an object or a list)", `a ${value.constructor.name}`);
   if (types.isPromise(value)) refuse(place, "a value of JSON (await the promise first)", value);
   const name = classOf(value);

@@ -29,11 +29,16 @@ function judge(result: StandardSchemaV1.Result<unknown>): Checked {
   return result.issues === undefined ? { ok: true, value: result.value } : { ok: false, issues: result.issues.map(issueOf) };
 }
 
+async function judgeLater(result: PromiseLike<StandardSchemaV1.Result<unknown>>): Promise<Checked> {
+  return judge(await result);
+}
+
 function checkByStandard(schema: StandardSchemaV1<unknown, unknown>): CheckValue {
   const standard = schema["~standard"];
   return (value) => {
     const result = standard.validate(value);
-    return result instanceof Promise ? result.then(judge) : judge(result);
+    // A promise may be of another realm, or of a library of its own.
+    return "then" in result ? judgeLater(result) : judge(result);
   };
 }
 

@@ -97,6 +97,7 @@ const earlyMax = 4_096;
 const describedMax = 5;
 
 const noCalls: readonly CallReport[] = [];
+const promised: Pick<Promise<unknown>, "then"> = Promise.prototype;
 
 export class SkillHost implements RunHost<Run> {
   readonly agent: string | undefined;
@@ -397,7 +398,9 @@ export class SkillHost implements RunHost<Run> {
       return;
     }
     this.#watch(run);
-    waits.then(
+    // A promise may have a `then` of its own, which may throw.
+    promised.then.call(
+      waits,
       () => run.complete(),
       (error: unknown) => run.fail(error),
     );
