@@ -31,8 +31,17 @@ export function checkedPlace(place: string): string {
   return place;
 }
 
+/** Throws `ConfigurationError`. */
 export function tokenOf({ tokenFile }: Pick<AdminPlaceOptions, "tokenFile">): string | undefined {
-  return tokenFile === undefined ? undefined : readFileSync(tokenFile, "utf8").trim();
+  if (tokenFile === undefined) return undefined;
+  let token: string;
+  try {
+    token = readFileSync(tokenFile, "utf8").trim();
+  } catch (error) {
+    throw new ConfigurationError(`--token-file: expected a file that can be read, found ${messageOf(error, 300)}`, { cause: error });
+  }
+  if (token === "") throw new ConfigurationError(`--token-file: expected a token in ${tokenFile}, found nothing`);
+  return token;
 }
 
 export interface AdminCall {

@@ -13,8 +13,17 @@ export function withBy(command: Command): Command {
   return command.option("--by <name>", "who does it; kept in the runs' records (default: who is logged in here)");
 }
 
-export function whoOf({ by }: ByOptions): string {
-  const who = by ?? `${userInfo().username}@${hostname()}`.slice(0, whoCharactersMax);
+/** A container's user is often a number that stands in no list of users: then there is no name of it. */
+function usernameBy(look: () => { readonly username: string }): string {
+  try {
+    return look().username;
+  } catch {
+    return `uid ${process.getuid?.() ?? "unknown"}`;
+  }
+}
+
+export function whoOf({ by }: ByOptions, look: () => { readonly username: string } = userInfo): string {
+  const who = by ?? `${usernameBy(look)}@${hostname()}`.slice(0, whoCharactersMax);
   if (who.trim() === "" || who.length > whoCharactersMax)
     throw new ConfigurationError(`--by: expected a name of 1 to ${whoCharactersMax} characters, found ${who.length}`);
   return who;

@@ -18,6 +18,8 @@ import { readJsonArgument } from "./runs-change.ts";
 
 /** False when a group was stopped. */
 export async function replay(options: ReplayCommandOptions): Promise<boolean> {
+  if (options.status === true && options.run === true)
+    throw new ConfigurationError("--status: expected it without --run, which replays something, found both; nothing was sent: leave one of them out");
   if (options.status === true) return showReplays(options);
   checkSelection(options);
   if (options.inBackground === true && options.run !== true)

@@ -17,7 +17,7 @@ import { checkSelection, plainLetter, printJson, selected, type SourceLetters, t
 import type { DlqOptions, ExportOptions, PurgeOptions, ShowOptions } from "./dlq-options.ts";
 import type { LoadedSource } from "./load-source.ts";
 import { writeNewFile } from "./new-file.ts";
-import { writeResult, writeText } from "./output.ts";
+import { isReaderGone, writeResult, writeText } from "./output.ts";
 import { plainRun } from "./runs-view.ts";
 import { fitted, tableWidths } from "./table-widths.ts";
 
@@ -133,6 +133,7 @@ async function exportTo(sources: readonly SourceLetters[], options: ExportOption
   let written = 0;
   for (const { letters, loaded } of sources) {
     for await (const { letter, delivery } of selected(letters, options)) {
+      if (options.out === undefined && isReaderGone()) return written;
       await write(`${JSON.stringify(wholeLetter(letter, delivery, loaded.name), plainValue)}\n`);
       written += 1;
     }

@@ -25,6 +25,8 @@ if (command === "start") (await import("../skills/host/probe.ts")).awaitPlugins(
 
 const { runProgram } = await import("./program.ts");
 await runProgram();
+// Whether what was written last has found a reader is known a turn later.
+await new Promise((resolve) => setImmediate(resolve));
 // Everything is closed by now; neither timers that the broker's client leaves behind nor a thread that does not end may keep the process.
 const { endProcess } = await import("../adapters/threads/end-process.ts");
 await endProcess(Number(process.exitCode ?? 0));

@@ -5,6 +5,7 @@
  */
 import { printableLines } from "../core/printable.ts";
 import { type OutputStream, captureOutput } from "../skills/host/captured-output.ts";
+import { exitCodes } from "./exit-codes.ts";
 import { type LogLine, holdStandardError, writeLogLine } from "./log-line.ts";
 import { ownerAtWork } from "../skills/host/module-owner.ts";
 
@@ -15,6 +16,19 @@ export type ForeignLine = LogLine;
 const writeOut = process.stdout.write.bind(process.stdout);
 const writeErr = process.stderr.write.bind(process.stderr);
 holdStandardError();
+let isGone = false;
+for (const stream of [process.stdout, process.stderr])
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    if (stream !== process.stdout) return;
+    isGone = true;
+    process.exitCode ||= exitCodes.failed;
+  });
+
+/** Nobody reads standard output any more. What a command does goes on, as far as it does not consist in writing there. */
+export function isReaderGone(): boolean {
+  return isGone;
+}
 
 /** Lines that are held; undefined while they are not. */
 let held: ForeignLine[] | undefined;
@@ -22,12 +36,12 @@ let isCapturing = false;
 
 /** Writes the command's result for eyes. */
 export function writeText(text: string): void {
-  writeOut(printableLines(text));
+  writeResult(printableLines(text));
 }
 
 /** Writes the command's result for programs, as it is. */
 export function writeResult(text: string): void {
-  writeOut(text);
+  if (!isGone) writeOut(text);
 }
 
 /** Writes a line for the person who called the command. */

@@ -94,7 +94,9 @@ program
   .action(async (options: Partial<SendOptions> & { readonly example?: string }, command: Command) => {
     const example = options.example === undefined ? undefined : await (await import("./send-example.ts")).readExample(options.example, options.config);
     const eventType = required(command, "--event-type <type>", options.eventType ?? example?.eventType);
-    await (await import("./send.ts")).send({ ...(options as SendOptions), ...example, eventType });
+    const { send, withExample } = await import("./send.ts");
+    const isGiven = (name: string): boolean => command.getOptionValueSource(name) === "cli";
+    await send({ ...withExample(options as SendOptions, example ?? {}, isGiven), eventType });
   });
 
 program

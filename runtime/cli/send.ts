@@ -62,6 +62,7 @@ interface Target extends Pick<Config, "serviceBus" | "transport"> {
 
 export async function send(options: SendOptions): Promise<void> {
   const { eventType, eventVersion, eventId } = options;
+  checkPlace(options);
   check("--event-type", isEventType(eventType), "1 to 128 characters of A-Z a-z 0-9 . _ ~ : / -", eventType);
   check("--event-version", isVersion(eventVersion), "major.minor", eventVersion);
   if (eventId !== undefined) check("--event-id", isEventId(eventId), "1 to 128 characters of A-Z a-z 0-9 . _ ~ : / + = @ | -", eventId);
@@ -110,6 +111,21 @@ function describeSent({ count, eventType }: SendOptions, entity: string, sent: r
 
 function check(flag: string, good: boolean, expected: string, got: string): void {
   if (!good) throw new ConfigurationError(`${flag}: expected ${expected}, got '${got}'`);
+}
+
+/** Of two options that name what is sent to, one would go unheard. */
+function checkPlace({ connectionString, config, source, entity }: SendOptions): void {
+  const refuse = (option: string, other: string): never => {
+    throw new ConfigurationError(`${option}: expected it without ${other}, for each says where the events go, found both; leave one of them out`);
+  };
+  if (connectionString !== undefined && config !== undefined) refuse("--connection-string", "--config");
+  if (connectionString !== undefined && source !== undefined) refuse("--connection-string", "--source");
+  if (entity !== undefined && source !== undefined) refuse("--entity", "--source");
+}
+
+/** What the command line says goes before the example, and that before the defaults. `isGiven`: whether an option stands on the command line. */
+export function withExample(options: SendOptions, example: Partial<SendOptions>, isGiven: (name: string) => boolean): SendOptions {
+  return { ...options, ...Object.fromEntries(Object.entries(example).filter(([name]) => !isGiven(name))) };
 }
 
 async function target(options: SendOptions): Promise<Target> {
