@@ -30,7 +30,7 @@ import { leastLevel } from "../../skills/host/run-log.ts";
 import { Lane } from "./lane.ts";
 import { LoopUseReader } from "./loop-use.ts";
 import { monotonicMs } from "./monotonic.ts";
-import { type Report, openReport, plainAnswer, plainCalls, resultDoubles } from "./reports.ts";
+import { type Report, forEachResult, openReport } from "./reports.ts";
 import { RunEntry } from "./run-entry.ts";
 import { type ThreadsExecutorOptions, threadPlugin, unclosedText } from "./thread-options.ts";
 import { type PoolThread, ThreadPool } from "./thread-pool.ts";
@@ -335,7 +335,8 @@ export class ThreadsExecutor implements Executor {
   }
 
   #reported(bytes: Uint8Array): number {
-    const { workMs, plain, rest: report } = openReport(bytes);
+    const opened = openReport(bytes);
+    const { workMs, rest: report } = opened;
     // Before the answers, which end what they are of.
     const steps: StepRequest[] = [];
     for (const { ticket, requestId, step, fellBack } of report.steps) {
@@ -347,14 +348,12 @@ export class ThreadsExecutor implements Executor {
     }
     const results: RunResult[] = [];
     const traces = report.traces.length === 0 ? undefined : new Map(report.traces.map(({ ticket, trace }) => [ticket, trace]));
-    const take = (ticket: number, durationMs: number, recordingMs: number, answer: RunAnswer, calls: readonly CallReport[]): void => {
+    forEachResult(opened, (ticket, durationMs, recordingMs, answer, calls) => {
       const entry = this.#runs.get(ticket);
       if (entry === undefined) return;
       this.#forget(entry);
       results.push({ runId: entry.order.runId, answer, calls, durationMs, recordingMs, trace: traces?.get(ticket) });
-    };
-    for (let at = 0; at < plain.length; at += resultDoubles) take(plain[at]!, plain[at + 1]!, plain[at + 2]!, plainAnswer, plainCalls);
-    for (const { ticket, durationMs, recordingMs, answer, calls } of report.results) take(ticket, durationMs, recordingMs, answer, calls);
+    });
     if (steps.length > 0) this.#listener?.steps(steps);
     if (report.needs.length > 0) this.#listener?.usage(this.#requestsOf(report.needs));
     if (report.questions.length > 0) this.#listener?.questions(this.#questionsOf(report.questions));

@@ -10,6 +10,7 @@ import { taskWorkMs } from "./batch-size.ts";
 import type { LoopUseCounter } from "./loop-use.ts";
 import { monotonicMs } from "./monotonic.ts";
 import type { ThreadSettings } from "./wire.ts";
+import { isStepped, SteppedResults } from "./stepped-results.ts";
 import { PlainResults, type ReportedNeed, type ReportedQuestion, type ReportedResult, type ReportedStep, type ReportedTrace, isPlain } from "./reports.ts";
 
 /**
@@ -25,6 +26,7 @@ export class Reporter {
   readonly #port: MessagePort;
   readonly #logs: LogBuffer;
   readonly #plain = new PlainResults();
+  readonly #stepped = new SteppedResults();
   #results: ReportedResult[] = [];
   #steps: ReportedStep[] = [];
   #needs: ReportedNeed[] = [];
@@ -42,6 +44,7 @@ export class Reporter {
       result: (ticket, answer, calls, durationMs, recordingMs, trace) => {
         if (trace !== undefined) this.#traces.push({ ticket, trace });
         if (isPlain(answer, calls)) this.#plain.add(ticket, durationMs, recordingMs);
+        else if (isStepped(answer, calls)) this.#stepped.add(ticket, durationMs, recordingMs, answer.steps);
         else this.#results.push({ ticket, durationMs, recordingMs, answer, calls });
         this.#schedule();
       },
@@ -87,7 +90,7 @@ export class Reporter {
   take(workMs: number): Uint8Array<ArrayBuffer> {
     this.#keptSinceMs = 0;
     const rest = { results: this.#results, steps: this.#steps, needs: this.#needs, questions: this.#questions, logs: this.#logs.take(), traces: this.#traces };
-    const bytes = this.#plain.report(workMs, rest);
+    const bytes = this.#plain.report(workMs, this.#stepped.take(), rest);
     if (this.#results.length > 0) this.#results = [];
     if (this.#steps.length > 0) this.#steps = [];
     if (this.#needs.length > 0) this.#needs = [];

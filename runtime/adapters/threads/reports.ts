@@ -1,7 +1,8 @@
 /**
- * What a thread's runs have to say, in one buffer: doubles, and behind them what few runs have, as msgpack.
+ * What a thread's runs have to say, in one buffer: doubles, and behind them results with steps, and what few runs have, as msgpack.
  *
- *   time that the task took to begin its runs; 0 between tasks · number of plain results · (ticket · duration · of that, waited for records) … · rest
+ *   time that the task took to begin its runs; 0 between tasks · number of plain results · bytes of results with steps
+ *   · (ticket · duration · of that, waited for records) … · results with steps (stepped-results.ts) · rest
  *
  * A plain result is one of a run that completed, emitted nothing and called nothing.
  */
@@ -12,6 +13,7 @@ import type { StepRecord } from "../../core/run.ts";
 import type { RunQuestion } from "../../ports/executor.ts";
 import type { RunTrace } from "../../core/spans.ts";
 import type { SkillLogLine } from "../../skills/host/run-log.ts";
+import { forEachStepped } from "./stepped-results.ts";
 import { type PackedStep, packStep, packr, unpackStep } from "./wire.ts";
 
 export interface ReportedResult {
@@ -50,7 +52,7 @@ export interface ReportedQuestion extends Omit<RunQuestion, "runId"> {
   readonly ticket: number;
 }
 
-/** What a report holds beside the results of runs that completed and have nothing more to say. */
+/** What a report holds beside the results of runs that completed and have nothing more to say than their steps. */
 export interface Report {
   readonly results: readonly ReportedResult[];
   readonly steps: readonly ReportedStep[];
@@ -63,8 +65,8 @@ export interface Report {
 
 const nothingEmitted: readonly OutgoingMessage[] = [];
 /** The answer and the calls of a plain result. */
-export const plainAnswer: RunAnswer = { kind: "completed", outbox: nothingEmitted };
-export const plainCalls: readonly CallReport[] = [];
+const plainAnswer: RunAnswer = { kind: "completed", outbox: nothingEmitted };
+const plainCalls: readonly CallReport[] = [];
 const nothingElse: Report = { results: [], steps: [], needs: [], questions: [], logs: [], traces: [] };
 
 /** Whether a result says no more than its ticket and its times. */
@@ -73,8 +75,8 @@ export function isPlain(answer: RunAnswer, calls: readonly CallReport[]): boolea
 }
 
 const doubleBytes = Float64Array.BYTES_PER_ELEMENT;
-const headDoubles = 2;
-export const resultDoubles = 3;
+const headDoubles = 3;
+const resultDoubles = 3;
 
 /** Plain results until they are sent. */
 export class PlainResults {
@@ -94,16 +96,19 @@ export class PlainResults {
     this.#count += 1;
   }
 
-  /** Takes them all into a report, with the rest. */
-  report(workMs: number, rest: Report): Uint8Array<ArrayBuffer> {
+  /** Takes them all into a report, with results that have steps, and the rest. */
+  report(workMs: number, stepped: Uint8Array, rest: Report): Uint8Array<ArrayBuffer> {
     const doubles = this.#doubles.subarray(0, headDoubles + resultDoubles * this.#count);
     doubles[0] = workMs;
     doubles[1] = this.#count;
+    doubles[2] = stepped.byteLength;
     this.#count = 0;
     const packed = packRest(rest);
-    const bytes = new Uint8Array(doubles.byteLength + (packed?.byteLength ?? 0));
+    const restAt = doubles.byteLength + stepped.byteLength;
+    const bytes = new Uint8Array(restAt + (packed?.byteLength ?? 0));
     bytes.set(new Uint8Array(doubles.buffer, 0, doubles.byteLength));
-    if (packed !== undefined) bytes.set(packed, doubles.byteLength);
+    bytes.set(stepped, doubles.byteLength);
+    if (packed !== undefined) bytes.set(packed, restAt);
     return bytes;
   }
 }
@@ -145,14 +150,27 @@ export interface OpenReport {
   readonly workMs: number;
   /** `resultDoubles` of each plain result: its ticket, its duration, and what it waited of that for records. */
   readonly plain: Float64Array;
+  /** For `forEachStepped`. */
+  readonly stepped: Uint8Array;
   readonly rest: Report;
 }
 
 export function openReport({ buffer, byteOffset, byteLength }: Uint8Array): OpenReport {
-  const [workMs = 0, count = 0] = new Float64Array(buffer, byteOffset, headDoubles);
+  const [workMs = 0, count = 0, steppedBytes = 0] = new Float64Array(buffer, byteOffset, headDoubles);
   const plain = new Float64Array(buffer, byteOffset + headDoubles * doubleBytes, count * resultDoubles);
-  const restAt = (headDoubles + count * resultDoubles) * doubleBytes;
-  return { workMs, plain, rest: restAt === byteLength ? nothingElse : unpackRest(new Uint8Array(buffer, byteOffset + restAt, byteLength - restAt)) };
+  const steppedAt = (headDoubles + count * resultDoubles) * doubleBytes;
+  const restAt = steppedAt + steppedBytes;
+  const stepped = new Uint8Array(buffer, byteOffset + steppedAt, steppedBytes);
+  return { workMs, plain, stepped, rest: restAt === byteLength ? nothingElse : unpackRest(new Uint8Array(buffer, byteOffset + restAt, byteLength - restAt)) };
+}
+
+type VisitResult = (ticket: number, durationMs: number, recordingMs: number, answer: RunAnswer, calls: readonly CallReport[]) => void;
+
+/** Of whichever form. */
+export function forEachResult({ plain, stepped, rest }: OpenReport, visit: VisitResult): void {
+  for (let at = 0; at < plain.length; at += resultDoubles) visit(plain[at]!, plain[at + 1]!, plain[at + 2]!, plainAnswer, plainCalls);
+  forEachStepped(stepped, (ticket, durationMs, recordingMs, answer) => visit(ticket, durationMs, recordingMs, answer, plainCalls));
+  for (const { ticket, durationMs, recordingMs, answer, calls } of rest.results) visit(ticket, durationMs, recordingMs, answer, calls);
 }
 
 function unpackRest(bytes: Uint8Array): Report {

@@ -100,14 +100,14 @@ export type ThreadNews =
 /** Packs the parts of orders and reports that few of them have. */
 export const packr: Packr = new Packr({ useRecords: false, moreTypes: false, variableMapSize: true });
 
-const kinds: readonly StepKind[] = ["keyed", "queryable", "idempotent", "atMostOnce"];
+export const stepKinds: readonly StepKind[] = ["keyed", "queryable", "idempotent", "atMostOnce"];
 
 export type PackedStep = readonly [name: string, kind: number, isCompleted: boolean, result: Uint8Array, checksum: number, codec: number, atMs: number];
 
 export function packStep({ name, kind, state, result, checksum, codec, atMs }: StepRecord): PackedStep {
-  return [name, kinds.indexOf(kind), state === "completed", result, checksum, codec, atMs];
+  return [name, stepKinds.indexOf(kind), state === "completed", result, checksum, codec, atMs];
 }
 
 export function unpackStep([name, kind, isCompleted, result, checksum, codec, atMs]: PackedStep): StepRecord {
-  return { name, kind: kinds[kind] ?? "keyed", state: isCompleted ? "completed" : "intent", result, checksum, codec, atMs };
+  return { name, kind: stepKinds[kind] ?? "keyed", state: isCompleted ? "completed" : "intent", result, checksum, codec, atMs };
 }

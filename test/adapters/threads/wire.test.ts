@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import * as fc from "fast-check";
 import { packOrders, type TicketedOrder, unpackOrders } from "#runtime/adapters/threads/orders.ts";
 import { PlainResults, isPlain, openReport } from "#runtime/adapters/threads/reports.ts";
+import { forEachStepped, isStepped, SteppedResults } from "#runtime/adapters/threads/stepped-results.ts";
 import type { StepRecord } from "#runtime/core/run.ts";
 
 const ids = fc.stringMatching(/^[A-Za-z0-9._~:/+=@|-]{1,128}$/);
@@ -24,6 +25,8 @@ const steps: fc.Arbitrary<StepRecord> = fc.record(
   },
   { noNullPrototype: true },
 );
+
+const largeStep: StepRecord = { name: "ä", kind: "idempotent", state: "completed", result: new Uint8Array(300_000).fill(7), checksum: 1, codec: 1, atMs: 0 };
 
 const orders: fc.Arbitrary<TicketedOrder> = fc
   .record({
@@ -93,16 +96,17 @@ describe("orders on their way to a thread", () => {
 });
 
 describe("a thread's report", () => {
+  const noBytes = new Uint8Array(0);
   const nothing = { results: [], steps: [], needs: [], questions: [], logs: [], traces: [] };
 
   test("brings back every plain result with its times, in one report each", () => {
     const results = new PlainResults();
     for (let ticket = 1; ticket <= 1_000; ticket += 1) results.add(2 ** 40 + ticket, ticket / 4, ticket / 8);
-    const { workMs, plain, rest } = openReport(passed(results.report(1.5, nothing)));
+    const { workMs, plain, rest } = openReport(passed(results.report(1.5, noBytes, nothing)));
     assert.equal(workMs, 1.5);
     assert.deepEqual([...plain], Array.from({ length: 1_000 }, (_, index) => [2 ** 40 + index + 1, (index + 1) / 4, (index + 1) / 8]).flat());
     assert.deepEqual(rest, nothing);
-    assert.deepEqual([...openReport(passed(results.report(0, nothing))).plain], []);
+    assert.deepEqual([...openReport(passed(results.report(0, noBytes, nothing))).plain], []);
   });
 
   test("brings everything else beside them", () => {
@@ -128,9 +132,38 @@ describe("a thread's report", () => {
       logs: [],
       traces: [{ ticket: 7, trace }],
     } as const;
-    const opened = openReport(passed(results.report(0, rest)));
+    const opened = openReport(passed(results.report(0, noBytes, rest)));
     assert.deepEqual([...opened.plain], [7, 0.5, 0.25]);
     assert.deepEqual(opened.rest, rest);
+  });
+
+  test("brings back results with steps as they were, however many, between plain ones and the rest", () => {
+    const all = new SteppedResults();
+    const ended = fc.record({ ticket: fc.nat(), durationMs: times, recordingMs: times, steps: fc.array(steps, { maxLength: 4 }) }, { noNullPrototype: true });
+    const rest = { ...nothing, results: [{ ticket: 8, durationMs: 2, recordingMs: 1, answer: { kind: "interrupted" }, calls: [] }] } as const;
+    fc.assert(
+      fc.property(fc.array(ended, { maxLength: 40 }), (runs) => {
+        const plain = new PlainResults();
+        plain.add(7, 0.5, 0.25);
+        for (const { ticket, durationMs, recordingMs, steps: done } of runs) all.add(ticket, durationMs, recordingMs, done);
+        const opened = openReport(passed(plain.report(0, all.take(), rest)));
+        const found: unknown[] = [];
+        forEachStepped(opened.stepped, (ticket, durationMs, recordingMs, answer) =>
+          found.push({ ticket, durationMs, recordingMs, steps: answer.kind === "completed" ? answer.steps : answer }),
+        );
+        assert.deepEqual(found, runs);
+        assert.deepEqual([...opened.plain], [7, 0.5, 0.25]);
+        assert.deepEqual(opened.rest, rest);
+      }),
+      { examples: [[[{ ticket: 1, durationMs: 1, recordingMs: 0, steps: [largeStep] }]]] },
+    );
+  });
+
+  test("takes a result for one with steps only where nothing else is left to say", () => {
+    assert.equal(isStepped({ kind: "completed", outbox: [], steps: [largeStep] }, []), true);
+    assert.equal(isStepped({ kind: "completed", outbox: [] }, []), false);
+    assert.equal(isStepped({ kind: "completed", outbox: [], steps: [largeStep], sessionState: null }, []), false);
+    assert.equal(isStepped({ kind: "completed", outbox: [], steps: [largeStep] }, [{ dependency: "d", result: "unused" }]), false);
   });
 
   test("takes a result for plain only where nothing is left to say", () => {
