@@ -9,7 +9,7 @@ import { availableParallelism } from "node:os";
 import { ChurningTable } from "../../core/churning.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { GarbageExtent } from "../../core/memory.ts";
-import type { CallReport, LossPart, RunAnswer } from "../../core/outcome.ts";
+import type { CallReport, RunAnswer } from "../../core/outcome.ts";
 import type {
   Executor,
   ExecutorListener,
@@ -34,7 +34,7 @@ import { type Report, forEachResult, openReport } from "./reports.ts";
 import { RunEntry } from "./run-entry.ts";
 import { type ThreadsExecutorOptions, threadPlugin, unclosedText } from "./thread-options.ts";
 import { type PoolThread, ThreadPool } from "./thread-pool.ts";
-import { ThreadWatch, blocked, whatRan } from "./thread-watch.ts";
+import { ThreadWatch, blocked, lostWith, untold, whatRan } from "./thread-watch.ts";
 import type { ThreadNews, ThreadSettings } from "./wire.ts";
 
 export const defaultStartTimeoutMs = 30_000;
@@ -296,8 +296,7 @@ export class ThreadsExecutor implements Executor {
       isOneAtATime: name === this.#apart,
       runs: () => this.#runs.values(),
       failed: (entry, why) => this.#giveUp(entry, { kind: "thread-lost", why, part: "suspect" }),
-      untold: (entry, why) =>
-        this.#giveUp(entry, { kind: "invalid", invalid: { reason: "InvalidEnvelope", description: `no thread can be told of it: ${why}` } }),
+      untold: (entry, why) => this.#giveUp(entry, untold(why)),
     });
     this.#lanes.set(name, lane);
     return lane;
@@ -478,8 +477,4 @@ export class ThreadsExecutor implements Executor {
     this.#forget(entry);
     this.#answerLater(entry.order.runId, answer);
   }
-}
-
-function lostWith({ isOutOfMemory }: PoolThread, why: string, part: LossPart): RunAnswer {
-  return { kind: "thread-lost", why, part, ...(isOutOfMemory ? ({ outOfMemory: true } as const) : undefined) };
 }

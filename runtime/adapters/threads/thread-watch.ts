@@ -12,7 +12,7 @@
  *   it keeps past theirs is    the grace the thread is ended, and that     the only one there; else of one of several,
  *   begun elsewhere            run alone is guilty                         which are then tried apart, one at a time
  */
-import type { RunAnswer } from "../../core/outcome.ts";
+import type { LossPart, RunAnswer } from "../../core/outcome.ts";
 import type { RunOrder, ThreadStuck } from "../../ports/executor.ts";
 import type { AtWork } from "../../skills/host/skill-host.ts";
 import { askThread } from "./ask-thread.ts";
@@ -200,6 +200,15 @@ function blameOf(entry: RunEntry, holder: RunEntry | undefined, { answer }: Hold
 export function blocked({ timeoutMs }: RunOrder, at: string): RunAnswer {
   const message = `expected the run to end within ${timeoutMs} ms, it let nothing else happen on its thread`;
   return { kind: "timed-out", blockedThread: true, failure: { code: "RUN_TIMEOUT", message, ...(at === "" ? {} : { at }) } };
+}
+
+/** The end of a run whose order cannot be packed. */
+export function untold(why: string): RunAnswer {
+  return { kind: "invalid", invalid: { reason: "InvalidEnvelope", description: `no thread can be told of it: ${why}` } };
+}
+
+export function lostWith({ isOutOfMemory }: PoolThread, why: string, part: LossPart): RunAnswer {
+  return { kind: "thread-lost", why, part, ...(isOutOfMemory ? ({ outOfMemory: true } as const) : undefined) };
 }
 
 /** Runs that are named when a thread is lost. */

@@ -399,7 +399,7 @@ export class SkillHost implements RunHost<Run> {
     }
     this.#watch(run);
     // A promise may have a `then` of its own, which may throw.
-    promised.then.call(
+    void promised.then.call(
       waits,
       () => run.complete(),
       (error: unknown) => run.fail(error),
