@@ -1,14 +1,17 @@
 /**
  * Receivers that get nothing although their entity is not empty. A silent one is replaced; when that brings nothing either, the whole
  * connection is, again and again until a message comes or the entity is found empty. When the entity cannot even be looked at, the
- * connection is replaced at once, unless the broker has asked for patience. A connection that serves another source is sound, and left alone.
+ * connection is replaced at once, unless the broker has asked for patience. A connection that serves another source, or the sessions of this one, is sound,
+ * and left alone.
  *
  * However many sources are silent, entities are looked at as often as those of four would be: idle sources cost next to nothing.
  */
 import type { Clock } from "../core/clock.ts";
 import { messageOf, TransportError } from "../core/errors.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
-import type { SourcePipeline } from "./source-pipeline.ts";
+import type { Transport } from "../ports/transport.ts";
+import type { Receiving } from "./receiving.ts";
+import type { SourceHealth } from "./source-health.ts";
 
 /** Looks within the time of silence after which one is due. */
 const looksMax = 4;
@@ -21,7 +24,12 @@ export interface SilencesOptions {
   readonly silenceMaxMs: number;
 }
 
-type WatchedPipeline = Pick<SourcePipeline, "source" | "health" | "receiving">;
+/** As much of a source's pipeline as is looked at. */
+export interface WatchedPipeline {
+  readonly source: { readonly name: string; readonly transport: Pick<Transport, "hasBacklog"> };
+  readonly health: Pick<SourceHealth, "trouble" | "served" | "disturbed">;
+  readonly receiving: Pick<Receiving, "silentSinceMs" | "received" | "lastReceivedMs" | "rebuild">;
+}
 
 /** What is known of one receiver's silence. */
 interface Watched {
@@ -104,18 +112,18 @@ export class Silences {
     const { receiving, source } = watched.pipeline;
     const why = canBeLookedAt ? "the queue holds messages, and none came" : "no message came, and the queue could not be looked at";
     const isFirstTry = canBeLookedAt && inVain(watched) === 0;
-    const what = isFirstTry || this.#isConnectionSound(watched) ? "receiver" : "connection";
+    const what = isFirstTry || this.#isConnectionSound() ? "receiver" : "connection";
     watched.rebuiltInVain = inVain(watched) + 1;
     watched.receivedBefore = receiving.received;
     this.#options.telemetry.emit({ type: `${what}.rebuilt`, source: source.name, why });
     await receiving.rebuild(what);
   }
 
-  /** Something came from another source since the silence began to be too long. */
-  #isConnectionSound(watched: Watched): boolean {
+  /** Something came from another source, or in another way, since the silence began to be too long. */
+  #isConnectionSound(): boolean {
     const { clock, silenceMaxMs } = this.#options;
     const sinceMs = clock.monotonicMs() - silenceMaxMs;
-    return this.#all.some((other) => other !== watched && other.pipeline.receiving.lastReceivedMs > sinceMs);
+    return this.#all.some(({ pipeline }) => pipeline.receiving.lastReceivedMs > sinceMs);
   }
 }
 

@@ -115,6 +115,7 @@ class ClientConnection implements WireConnection {
           },
         }),
         onClosed: (_connection, end) => {
+          server.closed(this);
           onClosed(end);
           closed.resolve();
         },

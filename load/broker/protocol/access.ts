@@ -25,6 +25,11 @@ export interface TokenAnswer {
   readonly description: string;
 }
 
+interface Watch {
+  readonly atMs: number;
+  readonly cancel: () => void;
+}
+
 /** What a link needs. */
 const neededBy: Readonly<Record<LinkRole, readonly Right[]>> = { sender: ["Send"], receiver: ["Listen"] };
 
@@ -34,7 +39,8 @@ export class Access {
   readonly #clock: Clock;
   /** By place, the last token for each. */
   readonly #granted = new WeakMap<WireConnection, Map<string, Granted>>();
-  readonly #timers = new Set<() => void>();
+  /** What rings next for each connection whose tokens end. */
+  readonly #watched = new Map<WireConnection, Watch>();
 
   /** @param clock the one that clients go by when they make tokens */
   constructor(verifier: TokenVerifier, links: OpenLinks, clock: Clock) {
@@ -82,8 +88,14 @@ export class Access {
   }
 
   stop(): void {
-    for (const cancel of this.#timers) cancel();
-    this.#timers.clear();
+    for (const { cancel } of this.#watched.values()) cancel();
+    this.#watched.clear();
+  }
+
+  /** The connection is over, whatever its tokens were still good for. */
+  closed(connection: WireConnection): void {
+    this.#watched.get(connection)?.cancel();
+    this.#watched.delete(connection);
   }
 
   #allows(connection: WireConnection, path: string, needed: readonly Right[], nowMs: number): boolean {
@@ -106,18 +118,31 @@ export class Access {
 
   /** Once a token has ended, the links that no other one covers end, too. */
   #watch(connection: WireConnection, atMs: number): void {
+    const before = this.#watched.get(connection);
+    if (before !== undefined && before.atMs <= atMs) return;
+    before?.cancel();
     const delayMs = Math.min(delayMaxMs, Math.max(1, atMs - this.#clock.now()));
     const ringMs = this.#clock.now() + delayMs;
     const cancel = this.#clock.after(delayMs, () => {
-      this.#timers.delete(cancel);
+      this.#watched.delete(connection);
       // A timer may ring a moment early.
-      const nowMs = Math.max(ringMs, this.#clock.now());
-      this.#links.close(
-        (link) => link.connection === connection && !this.#allows(connection, link.path, neededBy[link.role], nowMs),
-        () => tokenExpired,
-      );
+      this.#ring(connection, Math.max(ringMs, this.#clock.now()));
     });
-    this.#timers.add(cancel);
+    this.#watched.set(connection, { atMs: ringMs, cancel });
+  }
+
+  #ring(connection: WireConnection, nowMs: number): void {
+    const granted = this.#of(connection);
+    let nextMs = Infinity;
+    for (const { place, untilMs } of granted.values()) {
+      if (untilMs <= nowMs) granted.delete(place);
+      else nextMs = Math.min(nextMs, untilMs);
+    }
+    this.#links.close(
+      (link) => link.connection === connection && !this.#allows(connection, link.path, neededBy[link.role], nowMs),
+      () => tokenExpired,
+    );
+    if (nextMs !== Infinity) this.#watch(connection, nextMs);
   }
 }
 

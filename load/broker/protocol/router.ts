@@ -68,6 +68,10 @@ export class Router implements WireServer {
     return role === "sender" ? this.#sender(found, attach, address) : this.#receiver(found, attach, address);
   }
 
+  closed(connection: WireConnection): void {
+    this.#context.access.closed(connection);
+  }
+
   tell(error: WireError, { host }: WireConnection, address: string | undefined): WireError {
     return this.#context.tracking.tell(error, { host, path: pathOf(address ?? "") });
   }

@@ -123,6 +123,8 @@ export interface WireServer {
   /** Whether a peer is let in that logs in by a SASL mechanism, with what it says there. */
   login(connection: WireConnection, mechanism: string, response: Buffer | undefined): boolean;
   attach(role: "sender" | "receiver", attach: Attach): AttachDecision;
+  /** A connection is over; its links were closed before. */
+  closed(connection: WireConnection): void;
   /** An error as the peer gets it: every one that leaves on a link or ends a connection passes here. */
   tell(error: WireError, connection: WireConnection, address: string | undefined): WireError;
 }
