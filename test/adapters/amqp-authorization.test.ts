@@ -104,6 +104,17 @@ test("replaces a token ahead of its end, again and again, and asks once for many
   assert.equal(manual.pending, 0);
 });
 
+test("an audience that is forgotten while its token is replaced leaves no timer", async () => {
+  const { manual, authorizer, putAtMs } = startAuthorizer([]);
+  await authorizer.authorize("sb://host/a");
+  manual.advance(0.75 * hourMs);
+  authorizer.forget("sb://host/a");
+  await eventually("the replacement", () => putAtMs.length === 2);
+  await new Promise((resolve) => setImmediate(resolve));
+  authorizer.close();
+  assert.equal(manual.pending, 0);
+});
+
 test("tries again after growing pauses when a token cannot be replaced, and says how long it lasts yet", async () => {
   const { manual, authorizer, putAtMs, expired, news } = startAuthorizer([202, 500, 500, 500]);
   await authorizer.authorize("sb://host/a");

@@ -106,7 +106,7 @@ export class Authorizer {
     right.failures = 0;
     right.error = undefined;
     right.end?.cancel();
-    if (this.#isClosed) return;
+    if (this.#isClosed || this.#rights.get(audience) !== right) return;
     this.#giveUpLater(audience, right);
     this.#options.heard?.({ login: audience, error: undefined, leftMs, lifeMs: leftMs });
   }
