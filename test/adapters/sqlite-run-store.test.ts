@@ -99,6 +99,23 @@ describe("sqlite run store", () => {
       await store.stop();
     }));
 
+  test("leaves the row that was a run's own to the run that has it now", () =>
+    withFolder(async (folder) => {
+      const clock = handDrivenClock();
+      const options = { consumer: "orders", retentionMs: 60_000, path: join(folder, "runs.sqlite"), clock };
+      const stores = [createSqliteRunStore(options), createSqliteRunStore(options)] as const;
+      for (const store of stores) await store.start();
+      const kind = async (store: RunStore, eventId: string, token: string): Promise<unknown> =>
+        (await store.claim([claimOf(eventId, { token })], 120_000))[0]?.kind;
+      assert.equal(await kind(stores[0], "one", "same"), "acquired");
+      clock.advance(70_000);
+      // The first is swept, and its row's number given to this one.
+      assert.equal(await kind(stores[1], "other", "same"), "acquired");
+      assert.deepEqual(await stores[0].finish([{ eventId: "one", epoch: 1, outbox: new Uint8Array(0) }]), ["stale"]);
+      assert.equal(await kind(stores[0], "other", "another"), "held");
+      for (const store of stores) await store.stop();
+    }));
+
   test("refuses a file that is no run store, saying what was found", () =>
     withFolder(async (folder) => {
       const refuses = async (path: string, says: RegExp): Promise<void> => {

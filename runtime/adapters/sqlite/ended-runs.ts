@@ -5,6 +5,7 @@ import type { FinishWrite } from "../../ports/run-store.ts";
 import { type DoneDetails, packDetails, unpackDetails } from "./done-details.ts";
 import type { DoneEntry } from "./done-entries.ts";
 import type { DoneRecords } from "./done-records.ts";
+import type { FirstClaim } from "./first-claims.ts";
 import type { FinishedRow, RunRow, Statements } from "./statements.ts";
 
 export interface FileRecords {
@@ -80,20 +81,16 @@ export function finishRun(
   { eventId, epoch, outbox, steps = noSteps }: FinishWrite,
   nowMs: number,
   lives: Lives,
+  first: FirstClaim | undefined,
 ): boolean {
   const { statements } = records;
   const expiresAtMs = nowMs + lives.retentionMs;
   if (outbox.length === 0) {
-    const taken = statements.takeFinished(consumer, eventId, epoch, nowMs);
+    const taken = takeFirst(statements, consumer, epoch, nowMs, first) ?? statements.takeFinished(consumer, eventId, epoch, nowMs);
     if (taken !== undefined) {
-      append(
-        records,
-        { ...taken, consumer, eventId, epoch, expiresAtMs },
-        steps.map((step) => ({ ...step, atMs: nowMs })),
-        [],
-        nowMs,
-        lives,
-      );
+      const written = steps.length === 0 ? noSteps : steps.map((step) => ({ ...step, atMs: nowMs }));
+      const detailsExpireAtMs = nowMs + lives.detailsMs;
+      append(records, consumer, eventId, epoch, expiresAtMs, taken, putDetails(records, written, [], nowMs, detailsExpireAtMs));
       return true;
     }
   }
@@ -104,6 +101,14 @@ export function finishRun(
   if (statements.finishRun(outbox.length === 0 ? null : outbox, expiresAtMs, consumer, eventId, epoch, nowMs) === 0) return false;
   if (outbox.length === 0) shorten(records, consumer, eventId, nowMs, lives);
   return true;
+}
+
+function takeFirst(statements: Statements, consumer: number, epoch: number, nowMs: number, first: FirstClaim | undefined): FinishedRow | undefined {
+  if (first === undefined || epoch !== 1) return undefined;
+  const { row, request } = first;
+  const { eventId, token, payloadHash, pipelineHash } = request;
+  if (!statements.takeFirst(row, consumer, eventId, token, nowMs)) return undefined;
+  return { failures: 0, losses: 0, generation: 0, restarts: 0, payloadHash, pipelineHash };
 }
 
 /** Keeps a record that is done, and has no outbox any more, as short as can be. */
@@ -121,22 +126,23 @@ export function shortenSlice(records: FileRecords, after: number, last: number, 
 
 type Kept = FinishedRow & Pick<RunRow, "epoch" | "expiresAtMs"> & { readonly consumer: number; readonly eventId: string };
 
-function move(records: FileRecords, row: Kept & { readonly id: number }, nowMs: number, lives: Lives): void {
+function move(records: FileRecords, row: Kept & { readonly id: number }, nowMs: number, { retentionMs, detailsMs }: Lives): void {
   const { statements } = records;
-  append(records, row, statements.stepsOf(row.id), statements.setbackTexts(row.id), nowMs, lives);
+  const { consumer, eventId, epoch, expiresAtMs } = row;
+  const details = putDetails(records, statements.stepsOf(row.id), statements.setbackTexts(row.id), nowMs, expiresAtMs - retentionMs + detailsMs);
+  append(records, consumer, eventId, epoch, expiresAtMs, row, details);
   statements.forgetRun(row.id);
 }
 
-function append(
-  { done }: FileRecords,
-  { consumer, eventId, pipelineHash, ...row }: Kept,
-  steps: readonly StepRecord[],
-  setbacks: readonly string[],
-  nowMs: number,
-  { retentionMs, detailsMs }: Lives,
-): void {
-  const detailsExpireAtMs = row.expiresAtMs - retentionMs + detailsMs;
-  const hasDetails = steps.length + setbacks.length > 0 && detailsExpireAtMs > nowMs;
-  const details = hasDetails ? done.putDetails(packDetails({ steps, setbacks }), detailsExpireAtMs) : 0;
-  done.append(consumer, eventId, { ...row, pipeline: done.pipelineId(pipelineHash), details });
+/** Their number; 0 where there are none, or their time is over. */
+function putDetails({ done }: FileRecords, steps: readonly StepRecord[], setbacks: readonly string[], nowMs: number, expireAtMs: number): number {
+  if (steps.length + setbacks.length === 0 || expireAtMs <= nowMs) return 0;
+  return done.putDetails(packDetails({ steps, setbacks }), expireAtMs);
+}
+
+/** Field by field: to copy the object of a row costs more than to delete the row. */
+function append({ done }: FileRecords, consumer: number, eventId: string, epoch: number, expiresAtMs: number, row: FinishedRow, details: number): void {
+  const { failures, losses, generation, restarts, payloadHash, pipelineHash } = row;
+  const pipeline = done.pipelineId(pipelineHash);
+  done.append(consumer, eventId, { payloadHash, pipeline, expiresAtMs, details, epoch, failures, losses, generation, restarts });
 }

@@ -36,6 +36,7 @@ import { type BoardAsk, type BoardPlace, NoteTable } from "./board.ts";
 import { consumerIn, openDatabase, unavailable } from "./database.ts";
 import { DoneRecords, windowRecords } from "./done-records.ts";
 import { type FileRecords, findRecord, finishRun, type Lives, openedRow, partsOf, rowOf, shorten, shortenSlice } from "./ended-runs.ts";
+import { FirstClaims } from "./first-claims.ts";
 import { JobTable } from "./jobs.ts";
 import type { JobsAnswers, JobsAsk, JobsPlace } from "./jobs-wire.ts";
 import { reviveRun } from "./revive.ts";
@@ -76,6 +77,7 @@ export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
   #database: DatabaseSync | undefined;
   #records: FileRecords | undefined;
   readonly #lives: Lives;
+  readonly #firstClaims = new FirstClaims();
   #jobTable: JobTable | undefined;
   #noteTable: NoteTable | undefined;
   #consumerId = 0;
@@ -157,6 +159,7 @@ export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
     this.#records = undefined;
     this.#jobTable = undefined;
     this.#noteTable = undefined;
+    this.#firstClaims.clear();
     if (this.#opener === undefined) this.#database?.close();
     this.#database = undefined;
   }
@@ -200,7 +203,7 @@ export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
   finish(writes: readonly FinishWrite[]): Promise<readonly WriteResult[]> {
     return this.#write((_, nowMs, records) =>
       writes.map((write) => {
-        const isWritten = finishRun(records, this.#consumerId, write, nowMs, this.#lives);
+        const isWritten = finishRun(records, this.#consumerId, write, nowMs, this.#lives, this.#firstClaims.take(write.eventId));
         return isWritten || this.#isAlready(records, "done", write.eventId, write.epoch, nowMs) ? "written" : "stale";
       }),
     );
@@ -310,7 +313,9 @@ export class SqliteRunStore implements RunStore, JobsPlace, BoardPlace {
     const expiresAtMs = nowMs + this.#options.retentionMs;
     const known = done.find(this.#consumerId, eventId, nowMs);
     if (known !== undefined) return this.#claimKnown(statements, rowOf(done, known), request, nowMs, leaseMs);
-    if (statements.insertRun(this.#consumerId, eventId, nowMs + leaseMs, expiresAtMs, token, payloadHash, pipelineHash) === 1) {
+    const inserted = statements.insertRun(this.#consumerId, eventId, nowMs + leaseMs, expiresAtMs, token, payloadHash, pipelineHash);
+    if (inserted > 0) {
+      this.#firstClaims.add(inserted, request);
       return { kind: "acquired", epoch: 1, failures: 0, losses: 0, generation: 0, restarts: 0, pipelineHash, steps: [] };
     }
     const row = statements.findRun(this.#consumerId, eventId);

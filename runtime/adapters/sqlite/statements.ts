@@ -46,16 +46,19 @@ export interface Touched {
   readonly state: RunRow["state"];
 }
 
-/** Typed calls for the statements; those that write return how many rows they changed. */
+/** Typed calls for the statements; those that write return how many rows they changed, but where something else is said. */
 export interface Statements {
   begin(): void;
   commit(): void;
   rollback(): void;
+  /** Returns the number of the row; 0 where the run has one already. */
   insertRun(...values: readonly [...Key, leaseUntilMs: number, expiresAtMs: number, token: string, payloadHash: string, pipelineHash: string]): number;
   findRun(...key: Key): RunRow | undefined;
   forgetRun(id: number): void;
   /** Takes a record out that is to be done, if no other table has anything of it. */
   takeFinished(...key: OwnedKey): FinishedRow | undefined;
+  /** The same for a run that is as its first claim has left it; false where it is not. */
+  takeFirst(...values: readonly [id: number, ...Key, token: string, nowMs: number]): boolean;
   /** A record that is done as a row of its own, so that something can be kept with it. */
   putDone(...values: readonly [...Key, row: Omit<RunRow, "id">]): number;
   hasHistory(run: number): boolean;
@@ -144,7 +147,10 @@ function prepareRuns(
     "UPDATE open_runs SET outbox = NULL, expires_at_ms = ? WHERE consumer = ? AND event_id = ? AND state = 'done' AND expires_at_ms > ?",
   );
   return {
-    insertRun: (...values) => changesOf(insert, values),
+    insertRun(...values) {
+      const { changes, lastInsertRowid } = insert.run(...values);
+      return changes === 1 ? Number(lastInsertRowid) : 0;
+    },
     // The columns are named to give exactly the row's shape.
     findRun: (...key) => find.get(...key) as RunRow | undefined,
     takeRun: ({ epoch, losses, leaseUntilMs, expiresAtMs, token, pipelineHash, id }) =>
@@ -159,9 +165,14 @@ function prepareRuns(
   };
 }
 
-function prepareDone(database: DatabaseSync): Pick<Statements, "takeFinished" | "putDone" | "hasHistory" | "doneRows"> {
+function prepareDone(database: DatabaseSync): Pick<Statements, "takeFinished" | "takeFirst" | "putDone" | "hasHistory" | "doneRows"> {
   const kept = "failures, losses, generation, restarts, payload_hash AS payloadHash, pipeline_hash AS pipelineHash";
   const take = database.prepare(`DELETE FROM open_runs ${whereOwned} AND parts = 0 RETURNING ${kept}`);
+  // Without RETURNING, for which SQLite opens a table each time.
+  const takeFirst = database.prepare(
+    `DELETE FROM open_runs WHERE id = ? AND consumer = ? AND event_id = ? AND token = ? AND expires_at_ms > ? AND state = 'running'
+     AND epoch = 1 AND failures = 0 AND losses = 0 AND generation = 0 AND restarts = 0 AND parts = 0`,
+  );
   const put = database.prepare(
     `INSERT INTO open_runs (consumer, event_id, state, epoch, failures, losses, generation, restarts, lease_until_ms, expires_at_ms, token, payload_hash, pipeline_hash)
      VALUES (?, ?, 'done', ?, ?, ?, ?, ?, 0, ?, '', ?, ?)`,
@@ -174,6 +185,7 @@ function prepareDone(database: DatabaseSync): Pick<Statements, "takeFinished" | 
   return {
     // The columns are those of the shape.
     takeFinished: (...key) => take.get(...key) as FinishedRow | undefined,
+    takeFirst: (...values) => changesOf(takeFirst, values) === 1,
     putDone: (consumer, eventId, { epoch, failures, losses, generation, restarts, expiresAtMs, payloadHash, pipelineHash }) =>
       Number(put.run(consumer, eventId, epoch, failures, losses, generation, restarts, expiresAtMs, payloadHash, pipelineHash).lastInsertRowid),
     hasHistory: (run) => history.get(run) !== undefined,
