@@ -230,7 +230,8 @@ testOnEach("does not start when the retry source does not exist, and leaves noth
   await eventually("no connection", () => broker.inspect().connections === 0);
 });
 
-test("a message that has come is not counted any more as one that comes in part", () => {
+/** What the two sources are told, of a reader that bounds the bytes that may come. */
+function listenersOf(bytesRoom: (arrivingBytes: number) => number): readonly ReceiverListener[] {
   const listeners: ReceiverListener[] = [];
   const receiver: Receiver = { addCredit: () => undefined, stop: async () => undefined };
   const part = {
@@ -239,17 +240,40 @@ test("a message that has come is not counted any more as one that comes in part"
       return receiver;
     },
   } as Transport;
+  mergeTransports(part, part, systemClock).openReceiver({ deliveries: () => undefined, disturbed: () => undefined, bytesRoom });
+  return listeners;
+}
+
+test("a message that has come is not counted any more as one that comes in part", () => {
   const arriving: number[] = [];
   const bytesRoom = (bytes: number): number => {
     arriving.push(bytes);
     return 1_000_000;
   };
-  mergeTransports(part, part, systemClock).openReceiver({ deliveries: () => undefined, disturbed: () => undefined, bytesRoom });
-  const [main, retry] = listeners;
+  const [main, retry] = listenersOf(bytesRoom);
   main?.bytesRoom?.(5_000);
   main?.deliveries([{} as Delivery]);
   retry?.bytesRoom?.(0);
   assert.deepEqual(arriving, [5_000, 0]);
+});
+
+test("the two sources together have no more bytes on their way than there is room for, and each enough for frames to come", () => {
+  const frameBytes = 65_536;
+  for (const room of [4 * frameBytes, 100 * frameBytes, Number.POSITIVE_INFINITY]) {
+    for (const [ofMain, ofRetry] of [
+      [0, 0],
+      [frameBytes, 0],
+      [frameBytes, frameBytes],
+    ] as const) {
+      // A message that comes in part is let come on.
+      const listeners = listenersOf((arrivingBytes) => Math.max(room, arrivingBytes + 4 * frameBytes));
+      const granted = (): number[] => [ofMain, ofRetry].map((bytes, index) => listeners[index]?.bytesRoom?.(bytes) ?? Number.NaN);
+      granted();
+      const [main = 0, retry = 0] = granted();
+      assert.ok(main - ofMain >= 2 * frameBytes && retry - ofRetry >= 2 * frameBytes, `room ${room}: ${main} and ${retry}`);
+      assert.ok(main + retry <= Math.max(room, ofMain + ofRetry + 4 * frameBytes), `room ${room}: ${main} and ${retry}`);
+    }
+  }
 });
 
 test("what waits in sessions is no backlog of the retry queue that is read beside them", async () => {

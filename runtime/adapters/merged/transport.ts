@@ -17,6 +17,8 @@ import type { HeldSession, Receiver, ReceiverListener, RenewResult, SettleOrder,
 const retryShare = 10;
 /** A single credit that has lain idle for so long may be of more use with the other source. */
 const loneLookMs = 1_000;
+/** The least of the bytes on their way that are for the retry source, where that is no more than half: two frames, as they come. */
+const retryBytesMin = 131_072;
 /** The most credit that is with the retry source at once. */
 const retryCreditMax = 32;
 
@@ -144,6 +146,11 @@ interface MergedListener extends ReceiverListener {
 
 type SourceListener = Required<Pick<ReceiverListener, "disturbed" | "opened" | "bytesRoom">>;
 
+/** How much of the bytes that may be on their way is for the retry source. */
+function retryBytesOf(bytes: number): number {
+  return Math.min(bytes / 2, Math.max(retryBytesMin, bytes / retryShare));
+}
+
 /** Whoever does not say does not bound it. */
 function roomOf(listener: Pick<ReceiverListener, "bytesRoom">, arrivingBytes: number): number {
   return listener.bytesRoom?.(arrivingBytes) ?? Number.POSITIVE_INFINITY;
@@ -234,20 +241,24 @@ class MergedReceiver implements Receiver {
     this.#clock = clock;
     this.#listener = listener;
     // One that is served says nothing of the other.
-    const newsOf = (other: () => Source): SourceListener => ({
+    const newsOf = (other: () => Source, partOf: (bytes: number) => number): SourceListener => ({
       disturbed: (error) => listener.disturbed(error),
       opened: () => {
         if (!this.#main.isDisturbed && !this.#retry.isDisturbed) listener.opened?.();
       },
-      // What comes of the other takes its part.
+      // What comes of the other takes its part, and what may yet come of it has one of its own: it is not asked when this grows.
       bytesRoom: (arrivingBytes) => {
         const otherBytes = other().arrivingBytes;
-        return roomOf(listener, arrivingBytes + otherBytes) - otherBytes;
+        const room = roomOf(listener, arrivingBytes + otherBytes) - otherBytes;
+        return room <= arrivingBytes ? room : arrivingBytes + partOf(room - arrivingBytes);
       },
     });
     this.#main = new Source(
       main,
-      newsOf(() => this.#retry),
+      newsOf(
+        () => this.#retry,
+        (bytes) => (bytes === Number.POSITIVE_INFINITY ? bytes : bytes - retryBytesOf(bytes)),
+      ),
       (batch) => {
         this.#received += batch.length;
         listener.deliveries(batch);
@@ -255,7 +266,7 @@ class MergedReceiver implements Receiver {
     );
     this.#retry = new Source(
       retry,
-      newsOf(() => this.#main),
+      newsOf(() => this.#main, retryBytesOf),
       (batch) => {
         this.#received += batch.length;
         listener.retried(batch);
