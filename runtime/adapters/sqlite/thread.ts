@@ -1,15 +1,20 @@
 /** The thread of a run store: does the calls it is sent, in their order, and answers each. */
 import { enableCompileCache, flushCompileCache } from "node:module";
 import { parentPort, workerData } from "node:worker_threads";
+import type { ClaimRequest } from "../../ports/run-store.ts";
 import type { SqliteRunStore } from "./run-store.ts";
 import type { NumberedAnswer, NumberedCall, StoreCall, ThreadSettings } from "./wire.ts";
 
 // A thread has to ask for Node's cache of compiled code itself, before it imports anything.
 enableCompileCache();
 const { createSqliteRunStore } = await import("./run-store.ts");
-const { packClaims, packError, packWrites, unpackFinishes } = await import("./wire.ts");
+const { packClaims, packError, packWrites, unpackFinishes, unpackRequests } = await import("./wire.ts");
 // A thread that is ended writes nothing by itself.
 setImmediate(flushCompileCache);
+
+async function claim(store: SqliteRunStore, requests: readonly ClaimRequest[], leaseMs: number): Promise<unknown> {
+  return packClaims(await store.claim(requests, leaseMs), requests);
+}
 
 async function perform(store: SqliteRunStore, call: StoreCall): Promise<unknown> {
   switch (call.method) {
@@ -29,7 +34,7 @@ async function perform(store: SqliteRunStore, call: StoreCall): Promise<unknown>
     case "lostAgoMs":
       return store.lostAgoMs();
     case "claim":
-      return packClaims(await store.claim(call.requests, call.leaseMs), call.requests);
+      return claim(store, unpackRequests(call.requests), call.leaseMs);
     case "checkpoint":
       return packWrites(await store.checkpoint(call.writes));
     case "finish":

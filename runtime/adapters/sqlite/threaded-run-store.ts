@@ -31,7 +31,7 @@ import type { JobsAnswers, JobsAsk, JobsPlace } from "./jobs-wire.ts";
 import { checkOptions } from "./run-store.ts";
 import { SharedStoreThread } from "./shared-thread.ts";
 import type { StoreThread } from "./store-thread.ts";
-import { packCheckpoints, packFinishes, type StoreCall, unpackClaims, unpackWrites } from "./wire.ts";
+import { packCheckpoints, packFinishes, packRequests, type StoreCall, unpackClaims, unpackWrites } from "./wire.ts";
 
 export interface ThreadedRunStoreOptions extends RunStoreOptions, ForgettingOptions {
   /** The file, made with its folder when missing. */
@@ -95,7 +95,7 @@ class ThreadedRunStore implements RunStore, JobsPlace, BoardPlace {
 
   async claim(requests: readonly ClaimRequest[], leaseMs: number): Promise<readonly ClaimResult[]> {
     // The values of answers are what the thread packs for the method.
-    return unpackClaims((await this.#call({ method: "claim", requests, leaseMs })) as Parameters<typeof unpackClaims>[0], requests);
+    return unpackClaims((await this.#call({ method: "claim", requests: packRequests(requests), leaseMs })) as Parameters<typeof unpackClaims>[0], requests);
   }
 
   checkpoint(writes: readonly CheckpointWrite[]): Promise<readonly WriteResult[]> {

@@ -32,6 +32,10 @@ export interface ThreadSettings extends Pick<RunStoreOptions, "retentionMs"> {
 /** A run without an outbox and steps goes as its epoch alone. */
 type PackedFinish = readonly [eventId: string, epoch: number] | readonly [eventId: string, epoch: number, outbox: Uint8Array, steps: readonly StepRecord[]];
 
+/** The texts of all requests as one, and of each request how long its event id, token and payload hash are, and which of the pipelines it has. */
+export type PackedRequests = readonly [texts: string, numbers: Uint32Array, pipelines: readonly string[]];
+const numbersPerRequest = 4;
+
 /** A call, with what `RunStore` has under its name. */
 export type StoreCall =
   | { readonly method: "start" }
@@ -40,7 +44,7 @@ export type StoreCall =
   | { readonly method: "ping" }
   | { readonly method: "noteLoss" }
   | { readonly method: "lostAgoMs" }
-  | { readonly method: "claim"; readonly requests: readonly ClaimRequest[]; readonly leaseMs: number }
+  | { readonly method: "claim"; readonly requests: PackedRequests; readonly leaseMs: number }
   | { readonly method: "checkpoint"; readonly writes: readonly CheckpointWrite[] }
   | { readonly method: "finish"; readonly writes: readonly PackedFinish[] }
   | { readonly method: "clearOutbox"; readonly eventIds: readonly string[] }
@@ -74,6 +78,35 @@ export function unpackError({ isConfiguration, message }: ErrorRecord): Error {
 /** Cloning a view clones all the memory that it is a part of. */
 function ownBytes(bytes: Uint8Array): Uint8Array {
   return bytes.byteLength === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
+}
+
+export function packRequests(requests: readonly ClaimRequest[]): PackedRequests {
+  let texts = "";
+  const numbers = new Uint32Array(requests.length * numbersPerRequest);
+  const pipelines: string[] = [];
+  let at = 0;
+  for (const { eventId, token, payloadHash, pipelineHash } of requests) {
+    texts += eventId + token + payloadHash;
+    numbers[at++] = eventId.length;
+    numbers[at++] = token.length;
+    numbers[at++] = payloadHash.length;
+    const known = pipelines.lastIndexOf(pipelineHash);
+    numbers[at++] = known === -1 ? pipelines.push(pipelineHash) - 1 : known;
+  }
+  return [texts, numbers, pipelines];
+}
+
+export function unpackRequests([texts, numbers, pipelines]: PackedRequests): ClaimRequest[] {
+  const requests: ClaimRequest[] = [];
+  let from = 0;
+  const next = (length: number | undefined): string => texts.slice(from, (from += length ?? 0));
+  for (let at = 0; at < numbers.length; at += numbersPerRequest) {
+    const eventId = next(numbers[at]);
+    const token = next(numbers[at + 1]);
+    const payloadHash = next(numbers[at + 2]);
+    requests.push({ eventId, token, payloadHash, pipelineHash: pipelines[numbers[at + 3] ?? 0] ?? "" });
+  }
+  return requests;
 }
 
 const nothing = new Uint8Array(0);
