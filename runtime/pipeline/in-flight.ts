@@ -78,6 +78,11 @@ export class InFlight {
     return owner === work ? undefined : owner;
   }
 
+  /** Whether a delivery of the same event is here, and owns it. */
+  isOwned({ source, eventId }: Work): boolean {
+    return this.#byEvent[source.number]?.get(eventId) !== undefined;
+  }
+
   remove(work: Work): void {
     this.#byRun.delete(work.runId);
     this.decided(work);

@@ -180,7 +180,21 @@ export class Intake {
     return { atLeastMs: returns.next(nowMs, pace), atMostMs: window.turnsOverMs };
   }
 
-  /** A message turned out to be one of this skill's; false when there are more of them here than it can begin soon, while others could use the place. */
+  /**
+   * Whether there are more messages of this skill here than it can begin soon, while others could use the place of one more. A session has one message here,
+   * and what it needs is not to be found behind it.
+   */
+  isOverfull({ source, turn }: Work, skill: SkillPolicy): boolean {
+    return turn === undefined && !this.#isOfOneKind && this.#of(source, skill)?.window.isOverfull === true;
+  }
+
+  /** A message of this skill came and was left to others. */
+  left({ source }: Work, skill: SkillPolicy): void {
+    const kind = this.#of(source, skill)?.kind;
+    if (kind !== undefined) ofSource(this.#bySource, source).mix.came(kind);
+  }
+
+  /** A message turned out to be one of this skill's; false when it is to be left to others. */
   took(work: Work, skill: SkillPolicy, nowMs: number): boolean {
     this.#goesOn(work);
     const intake = this.#of(work.source, skill);
@@ -189,8 +203,7 @@ export class Intake {
       return true;
     }
     ofSource(this.#bySource, work.source).mix.came(intake.kind);
-    // A session has one message here, and what it needs is not to be found behind it.
-    if (intake.window.isOverfull && !this.#isOfOneKind && work.turn === undefined) return false;
+    if (this.isOverfull(work, skill)) return false;
     work.intake = intake;
     work.cameMs = nowMs;
     intake.window.took(nowMs);

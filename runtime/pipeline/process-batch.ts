@@ -149,7 +149,7 @@ export class BatchProcessor {
 
   #route(work: Work): void {
     const { delivery } = work;
-    const { source, executions, suspects, inFlight } = this.#options;
+    const { source, executions, suspects, inFlight, intake } = this.#options;
     const { deliveriesMax, skills } = source;
     if (!executions.mayBegin || suspects.excludes(work)) return executions.putBack(work);
     if (delivery.attempt > deliveriesMax) return this.#refuseUnseen(work, overDelivered(deliveriesMax, delivery.attempt));
@@ -164,9 +164,20 @@ export class BatchProcessor {
     // While its properties are at hand: to go back to them costs more than to look.
     if (work.batch !== undefined) work.traceparent = traceparentOf(delivery, answer.headers);
     inFlight.routed(work, skill);
+    if (intake.isOverfull(work, skill) && this.#mayBeLeft(work, skill)) {
+      intake.left(work, skill);
+      return executions.leaveToOthers(work);
+    }
     const payloadHash = this.#options.hashPayload(delivery.body, answer);
     if (typeof payloadHash === "string") this.#identified(work, skill, payloadHash);
     else payloadHash.then((hash) => this.#unpacked(work, skill, hash)).catch((error: unknown) => this.#options.settler.broken(work, error));
+  }
+
+  /** Nothing else would become of it if more of it were read: no delivery of its event is here, and nothing says how long it has to wait. */
+  #mayBeLeft(work: Work, { uses }: SkillPolicy): boolean {
+    const { inFlight, admission, clock, shedding } = this.#options;
+    if (inFlight.isOwned(work) || shedding.isActive) return false;
+    return uses.length === 0 || admission.refuses(work, clock.monotonicMs()) === undefined;
   }
 
   #isOwnProbe(work: Work): boolean {

@@ -46,6 +46,8 @@ type Copied = Extract<Settlement, { kind: "retry-later" | "postpone" }>;
 const publishPauseMinMs = 5_000;
 /** Copies are due later than this anyway; those that come within it go out together, and the fewer calls there are, the less each costs. */
 const copiesEveryMs = 5;
+/** The same of messages that are left to others, which come one by one between those that begin: none is due sooner than in half a second. */
+const leftEveryMs = 20;
 
 export interface SettlerOptions {
   readonly workerId: string;
@@ -118,6 +120,7 @@ export class Settler {
   readonly #clears: GroupCommit<Publish, void>;
   readonly #publishes: TickBatch<Publish>;
   readonly #copies: TickBatch<Copy>;
+  readonly #left: TickBatch<Copy>;
   readonly #orders: TickBatch<Order>;
   #isDraining = false;
   #unreturned: FailWrite[] = [];
@@ -152,6 +155,7 @@ export class Settler {
     });
     this.#publishes = new TickBatch(clock, (items) => void this.#publish(items));
     this.#copies = new TickBatch(clock, (items) => void this.#sendCopies(items), copiesEveryMs);
+    this.#left = new TickBatch(clock, (items) => void this.#sendCopies(items), leftEveryMs);
     this.#orders = new TickBatch(clock, (items) => void this.#settle(items));
   }
 
@@ -432,8 +436,10 @@ export class Settler {
 
   /** A copy would come after what it stood before in its session. */
   #copyLater(work: Work, settlement: Copied): void {
-    if (work.turn === undefined) this.#copies.add({ work, settlement });
-    else {
+    if (work.turn === undefined) {
+      const isLeft = settlement.kind === "postpone" && settlement.why === "window-full";
+      (isLeft ? this.#left : this.#copies).add({ work, settlement });
+    } else {
       if (settlement.kind === "postpone") work.postponedHere += 1;
       this.#options.waitHere(work, settlement.delayMs);
     }

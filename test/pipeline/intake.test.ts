@@ -1,5 +1,7 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
+import { createPayloadHash } from "#runtime/core/payload-hash.ts";
+import { defaultDecodeLimits } from "#runtime/core/read-route.ts";
 import type { RunStore } from "#runtime/ports/run-store.ts";
 import { skillPolicy, World } from "../support/pipeline-world.ts";
 import { completedAnswer, type ScriptedRun } from "../support/scripted-executor.ts";
@@ -70,6 +72,33 @@ describe("messages of a skill of which a worker holds what it can begin soon", (
     assert.ok(completed >= 6_000 + 0.8 * 50 * 28, `${completed} completed`);
     // Two copies of each of the slow ones, and half of them once more.
     assert.ok(postponed <= 5_000, `${postponed} postponed`);
+  });
+
+  test("are read no further than to their skill, and go out together", async () => {
+    let hashed = 0;
+    const hashPayload = createPayloadHash(defaultDecodeLimits);
+    const world = new World({ skills, broker: { latencyMs: 2 } });
+    const { executor, telemetry, connection } = await world.start({
+      intake,
+      inFlightMax: 10_000,
+      hashPayload: (...parts) => {
+        hashed += 1;
+        return hashPayload(...parts);
+      },
+    });
+    executor.script = script;
+    let calls = 0;
+    const send = connection.send.bind(connection);
+    connection.send = (entity, messages) => {
+      calls += 1;
+      return send(entity, messages);
+    };
+    for (let event = 0; event < 8_000; event += 1) world.send(world.message(`e${event}`, event % 4 === 0 ? "slow" : "quick"));
+    await world.clock.advance(1_500);
+    const postponed = telemetry.outcomes.filter((outcome) => outcome === "postponed").length;
+    assert.ok(postponed >= 1_000, `${postponed} postponed`);
+    assert.ok(hashed <= executor.posted.length + 200, `${hashed} payloads read for ${executor.posted.length} runs`);
+    assert.ok(calls <= postponed / 80, `${calls} calls for ${postponed} copies`);
   });
 
   test("come back soon once the others are gone, however slow their runs were beside them", async () => {

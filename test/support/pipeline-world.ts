@@ -106,6 +106,7 @@ export type WorkerOverrides = Partial<
     | "random"
     | "sharedLimits"
     | "readRoute"
+    | "hashPayload"
     | "entityFor"
     | "publisher"
     | "retryLedger"
