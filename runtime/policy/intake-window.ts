@@ -142,6 +142,15 @@ export class IntakeWindow {
   #movedMs = noFraction;
   /** Messages that left in a millisecond, as measured last. */
   #endsPerMs = noFraction;
+  /**
+   * How many of them could leave is seen only while it is used up, and from when the first of those left that came since then: since when
+   * that is, undefined while it is not, and how many did; the rate as it was seen last; and until when it was not used up.
+   */
+  #flowSinceMs: number | undefined;
+  #flowEnded = 0;
+  #flowPerMs = noFraction;
+  #notUsedUpMs = Number.NEGATIVE_INFINITY;
+  #isAboutToFlow = false;
   /** Mean time that runs took, as measured last over a whole window; and what they needed of it lately, whenever they came. */
   #serviceMs = noFraction;
   #lateOwnMs = noFraction;
@@ -215,7 +224,10 @@ export class IntakeWindow {
 
   /** A message has arrived. */
   took(nowMs: number): void {
-    if (this.#held === 0) this.#movedMs = nowMs;
+    if (this.#held === 0) {
+      this.#movedMs = nowMs;
+      this.#wasIdle(nowMs);
+    }
     this.#held += 1;
     if (this.#held > this.#peak) this.#peak = this.#held;
   }
@@ -225,6 +237,8 @@ export class IntakeWindow {
     if (this.#held === 0) throw new RangeError("expected a held message to leave, found none");
     this.#held -= 1;
     this.#measured.ended += 1;
+    if (this.#isAboutToFlow) this.#flowSinceMs ??= nowMs;
+    if (this.#flowSinceMs !== undefined) this.#flowEnded += 1;
     this.#movedMs = nowMs;
     if (this.#held === 0) this.#idleSinceMs = nowMs;
   }
@@ -238,6 +252,7 @@ export class IntakeWindow {
     const neededMs = ownMs + this.#worthOf(recordingMs, records);
     this.#lateOwnMs += (this.#lateOwnMs === 0 ? 1 : sampleWeight) * (ownMs - this.#lateOwnMs);
     this.#lateNeededMs += (this.#lateNeededMs === 0 ? 1 : sampleWeight) * (neededMs - this.#lateNeededMs);
+    if (cameMs >= this.#notUsedUpMs) this.#isAboutToFlow = true;
     if (cameMs < this.#changedMs) return;
     const measured = this.#measured;
     measured.runs += 1;
@@ -287,6 +302,7 @@ export class IntakeWindow {
     this.#judgedMs = nowMs;
     this.#peak = this.#held;
     this.#dryFor = isDry && wasUsedUp ? this.#dryFor + 1 : 0;
+    if (!wasUsedUp) this.#stopFlow(nowMs, nowMs);
     if (this.#held === 0 && this.#idleSinceMs !== undefined && nowMs - this.#idleSinceMs >= lullMs) return this.#resetAfterLull(nowMs);
     const { runs, waitMs: waitSumMs, serviceMs: serviceSumMs, ownMs: ownSumMs } = this.#measured;
     const waitMs = runs === 0 ? 0 : waitSumMs / runs;
@@ -326,13 +342,40 @@ export class IntakeWindow {
 
   /** How many it can have any use of: what ends in the time that a message must be held, and may wait. */
   #useful(nowMs: number, times = 1): number {
-    const { sinceMs, ended, runs, neededMs } = this.#measured;
+    const { runs, neededMs } = this.#measured;
     const leastMs = this.#leastWayMs;
     if (leastMs === Number.POSITIVE_INFINITY) return leastMs;
-    const perMs = ended / (nowMs - sinceMs);
+    const perMs = this.#perMs(nowMs);
     const heldMs = tripsWorth * leastMs + (runs === 0 ? this.#lateNeededMs : neededMs / runs);
     const worth = perMs * (heldMs + togetherWorth * (this.#bounds.enoughMs ?? enoughMsDefault));
     return Math.max(times * worth, Math.min(togetherMin, perMs * togetherOfWait * this.#bounds.waitMaxMs));
+  }
+
+  /** How many could leave in a millisecond. Time in which there was not enough to do says nothing of that. */
+  #perMs(nowMs: number): number {
+    const flowMs = nowMs - (this.#flowSinceMs ?? nowMs);
+    if (flowMs >= judgeEveryMs) return this.#flowEnded / flowMs;
+    const { ended, sinceMs } = this.#measured;
+    return this.#flowPerMs > 0 ? this.#flowPerMs : ended / (nowMs - sinceMs);
+  }
+
+  /** Nothing was held: not only because the next had to be fetched, if that was for long. */
+  #wasIdle(nowMs: number): void {
+    if (this.#idleSinceMs !== undefined && nowMs - this.#idleSinceMs > judgeEveryMs + this.#leastWayMs) this.#stopFlow(this.#idleSinceMs, nowMs);
+  }
+
+  #stopFlow(flowedUntilMs: number, nowMs: number): void {
+    this.#restartFlow(flowedUntilMs);
+    this.#flowSinceMs = undefined;
+    this.#isAboutToFlow = false;
+    this.#notUsedUpMs = nowMs;
+  }
+
+  #restartFlow(nowMs: number): void {
+    if (this.#flowSinceMs === undefined || nowMs - this.#flowSinceMs < judgeEveryMs) return;
+    this.#flowPerMs = this.#flowEnded / (nowMs - this.#flowSinceMs);
+    this.#flowSinceMs = nowMs;
+    this.#flowEnded = 0;
   }
 
   /**
@@ -427,6 +470,7 @@ export class IntakeWindow {
     this.#isFound = false;
     this.#probedFrom = 0;
     this.#loadedTripsMs = 0;
+    this.#flowPerMs = 0;
     this.#lookForLeast(nowMs);
     this.#resize(this.#bounds.start, nowMs);
   }
@@ -444,6 +488,7 @@ export class IntakeWindow {
 
   #forget(nowMs: number): void {
     if (nowMs > this.#measured.sinceMs) this.#endsPerMs = this.#measured.ended / (nowMs - this.#measured.sinceMs);
+    this.#restartFlow(nowMs);
     this.#measured.sinceMs = nowMs;
     this.#measured.ended = 0;
     this.#measured.runs = 0;
