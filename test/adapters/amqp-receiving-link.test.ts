@@ -10,7 +10,7 @@ import { ReceivingLink } from "#runtime/adapters/amqp/receiving-link.ts";
 import { SettleGroup } from "#runtime/adapters/amqp/settle-group.ts";
 import { systemClock } from "#runtime/adapters/system/clock.ts";
 import type { Clock } from "#runtime/core/clock.ts";
-import { eventually } from "../support/eventually.ts";
+import { eventually, within } from "../support/eventually.ts";
 import { startScriptedService } from "../support/scripted-service.ts";
 
 const lockMs = 60_000;
@@ -22,6 +22,8 @@ interface Bench {
   readonly ended: () => boolean;
   /** Turns the monotonic clock on. */
   readonly pass: (ms: number) => void;
+  /** What the link waits for is over. */
+  readonly ring: () => void;
 }
 
 /** A link with two messages, from a service that never answers what is done to them. */
@@ -33,6 +35,8 @@ async function start(t: TestContext): Promise<Bench> {
       request.acceptAsSender(
         { settles: "owner" },
         {
+          // A drain is not answered either.
+          onDrain() {},
           onSendable(sender) {
             while (sent < 2 && sender.send(message, undefined, Buffer.alloc(16, sent)) !== undefined) sent += 1;
           },
@@ -50,12 +54,13 @@ async function start(t: TestContext): Promise<Bench> {
     broker.want();
   });
   const deliveries: AmqpDelivery[] = [];
+  const timers = new Set<() => void>();
   let isEnded = false;
   const link = new ReceivingLink({
     connection: connection.engine,
     address: "input",
     name: "link",
-    clock,
+    clock: { ...clock, after: (_delayMs, action) => ({ cancel: timers.add(action).delete.bind(timers, action) }) },
     management: new Management({ broker, address: "input", clock, answerTimeoutMs: 500 }),
     attached() {},
     bytesRoom: () => Number.POSITIVE_INFINITY,
@@ -66,7 +71,7 @@ async function start(t: TestContext): Promise<Bench> {
   });
   link.addCredit(2);
   await eventually("both messages", () => deliveries.length === 2);
-  return { link, deliveries, ended: () => isEnded, pass: (ms) => void (passedMs += ms) };
+  return { link, deliveries, ended: () => isEnded, pass: (ms) => void (passedMs += ms), ring: () => timers.forEach((action) => action()) };
 }
 
 function unsettled(link: ReceivingLink): number {
@@ -104,4 +109,13 @@ test("a sweep ends a link on which settlements were never answered, once nobody 
   group.giveUp();
   link.sweep();
   await eventually("the link to be over", ended);
+});
+
+test("a link whose drain gets no answer is ended, so that it is given nothing more", async (t) => {
+  const { link, ended, ring } = await start(t);
+  link.addCredit(3);
+  const retired = link.retire();
+  ring();
+  await within("its end", retired);
+  assert.equal(ended(), true);
 });

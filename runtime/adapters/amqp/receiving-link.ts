@@ -102,6 +102,8 @@ export class ReceivingLink implements DeliveryHome {
       else this.#receiver.drain();
     }
     if (!this.#isEnded) await settledWithin(this.#options.clock, stopTimeoutMs, this.#quiet.promise);
+    // A drain that was not answered leaves it with credit: it would be given messages for as long as it is there.
+    if (!this.#isEnded && this.#receiver.draining) this.#session.end();
     this.#endIfDone();
   }
 
