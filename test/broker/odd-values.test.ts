@@ -2,9 +2,13 @@
 import { strict as assert } from "node:assert";
 import { test, type TestContext } from "node:test";
 import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
-import { type Encodable, int, Raw, timestamp, Typed } from "#runtime/amqp/codec/types.ts";
+import { type Encodable, int, Raw, symbol, timestamp, Typed } from "#runtime/amqp/codec/types.ts";
+import { descriptor } from "#runtime/amqp/codec/descriptors.ts";
+import { encodeComposite } from "#runtime/amqp/codec/encode.ts";
 import { startBroker } from "#load/broker/broker.ts";
-import { connectWire, type Reply, WireNode } from "../support/broker-wire.ts";
+import { attachedSender, Signal } from "../amqp/support/loopback.ts";
+import { startBench } from "../support/broker.ts";
+import { askForReceiver, connectWire, type Reply, WireNode } from "../support/broker-wire.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 interface Bench {
@@ -86,3 +90,29 @@ for (const [what, address, operation, body, properties] of [
     assert.deepEqual([asked.code, asked.condition], [400, "amqp:decode-error"]);
   });
 }
+
+test("a client that waits for a session with odd capabilities is the only one that they concern", async (t) => {
+  const { broker } = await startBench(t, { entities: { queues: [{ name: "steps", requiresSession: true }] } });
+  const waiting = await connectWire(t, broker);
+  // The specification has symbols there, which are ASCII.
+  const source = new Raw(
+    encodeComposite(descriptor.source, ["steps", ...Array<undefined>(6), new Map([[symbol("com.microsoft:session-filter"), null]]), undefined, ["é"], "ü"]),
+  );
+  const answer = askForReceiver(waiting.connection.begin({}), { name: "waits", source, receiverSettleMode: "second", senderSettleMode: "unsettled" });
+  const sending = await connectWire(t, broker);
+  const outcome = new Signal<string | undefined>("an outcome");
+  const sender = await attachedSender(
+    sending.connection.begin({}),
+    { name: "sends", target: { address: "steps" } },
+    {
+      onSendable: (link) => void link.send(encodeMessage({ properties: { groupId: "s" }, body: { data: Buffer.alloc(1) } }), undefined),
+      onOutcome: (_delivery, state) => outcome.set(state?.kind),
+    },
+  );
+  assert.equal(await outcome.wait(), "accepted");
+  const { remote } = await answer;
+  assert.deepEqual(
+    [sender.isAttached, remote?.source?.filter?.get("com.microsoft:session-filter"), remote?.source?.outcomes, remote?.source?.capabilities],
+    [true, "s", ["é"], ["ü"]],
+  );
+});

@@ -1,8 +1,11 @@
 // Puts a client's wish for a link to the protocol layer, and answers it as that decides: at once or later.
 import type { AttachRequest } from "#runtime/amqp/link/attach-request.ts";
 import type { Session } from "#runtime/amqp/session/session.ts";
-import type { SourceFields } from "#runtime/amqp/message/terminus.ts";
-import { Described, type Encodable, type Fields, long, type Plain } from "#runtime/amqp/codec/types.ts";
+import type { Source } from "#runtime/amqp/message/terminus.ts";
+import { describedValueAt, descriptor } from "#runtime/amqp/codec/descriptors.ts";
+import { encodeComposite } from "#runtime/amqp/codec/encode.ts";
+import { FieldReader } from "#runtime/amqp/codec/fields.ts";
+import { Described, type Encodable, type Fields, long, type Plain, Raw, symbol } from "#runtime/amqp/codec/types.ts";
 import type { MapView } from "#runtime/amqp/codec/views.ts";
 import { forEachNamed } from "../codec/encoded.ts";
 import type { Attach, AttachDecision, AttachDetails, WireConnection, WireServer } from "../protocol/wire.ts";
@@ -58,19 +61,28 @@ function answer(connection: WireConnection, request: AttachRequest, tell: Tell, 
 }
 
 /** What our attach says beyond echoing the peer's. */
-function detailsOf({ attach }: AttachRequest, details: AttachDetails | undefined): { readonly source?: SourceFields; readonly properties?: Fields } {
+function detailsOf({ attach }: AttachRequest, details: AttachDetails | undefined): { readonly source?: Raw; readonly properties?: Fields } {
   const { source } = attach;
   if (details === undefined || source === undefined) return {};
-  const filter = Object.create(null) as Record<string, Encodable>;
-  forEachNamed(source.filter, (name, value) => {
-    filter[name] = value.raw();
+  return { source: withFilters(source, details.filters), properties: Object.fromEntries([...details.properties].map(([name, value]) => [name, long(value)])) };
+}
+
+/** Where a source has its filters (part 3, 3.5.3). */
+const filterField = 7;
+
+/** The source as it came, whatever is in it, with these filters among its own. */
+function withFilters({ raw, filter }: Source, filters: ReadonlyMap<string, string>): Raw {
+  const entries = new Map<Encodable, Encodable>();
+  filter?.forEach((key, value, at) => {
+    if (typeof key !== "string" || !filters.has(key)) entries.set(new Raw(value.bytes.subarray(at, value.start)), value.raw());
   });
-  for (const [name, text] of details.filters) filter[name] = text;
-  const { address, durable, expiryPolicy, timeoutS, dynamic, distributionMode, outcomes, capabilities } = source;
-  return {
-    source: { address, durable, expiryPolicy, timeoutS, dynamic, ...(distributionMode !== undefined && { distributionMode }), filter, outcomes, capabilities },
-    properties: Object.fromEntries([...details.properties].map(([name, value]) => [name, long(value)])),
-  };
+  for (const [name, text] of filters) entries.set(symbol(name), text);
+  const bytes = Buffer.from(raw.bytes);
+  const fields = new FieldReader().open(bytes, describedValueAt(bytes, 0, bytes.length), bytes.length);
+  const items: Encodable[] = [];
+  while (fields.left > 0) items.push(fields.view()?.raw());
+  items[filterField] = entries;
+  return new Raw(encodeComposite(descriptor.source, Array.from(items)));
 }
 
 /** The filters that are text or null. */
