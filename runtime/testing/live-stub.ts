@@ -1,9 +1,9 @@
 /** Stubs that answer in real time, for a worker that is tried by hand: `holdfast dev --plugin`. */
 import { setTimeout as pause } from "node:timers/promises";
-import type { CallInfo, Dependency, RequestFunction } from "../skills/author/define-dependency.ts";
+import type { CallInfo, Dependency, HttpRequest, RequestFunction } from "../skills/author/define-dependency.ts";
 import type { Plugin } from "../skills/author/define-plugin.ts";
 import { PermanentError } from "../skills/author/errors.ts";
-import { asHttp, shortened } from "./stand-in.ts";
+import { asHttp, asRead, checkSendable, shortened } from "./stand-in.ts";
 import { AnswerChoice } from "./choose-answer.ts";
 import { Fault, type HttpAnswer, Late, type Stub } from "./stub.ts";
 
@@ -60,11 +60,13 @@ function requestOf(dependency: Dependency, stub: Stub | undefined): RequestFunct
         code: "NO_STUB",
       });
     const key = info.idempotencyKey;
+    // As the worker's client would before it sends anything.
+    if (dependency.request === undefined) checkSendable(name, request as HttpRequest);
     if (kept.has(key)) return kept.get(key);
     asked += 1;
     const given = await answerOf(stub, choice, request, info, asked);
     if (given instanceof Fault) return fail(name, given, info);
-    const response = dependency.request === undefined ? asHttp(name, given as HttpAnswer, () => undefined, Date.now()) : given;
+    const response = dependency.request === undefined ? asHttp(name, asRead(given as HttpAnswer), () => undefined, Date.now()) : given;
     const [oldest] = kept.keys();
     if (kept.size >= keptMax && oldest !== undefined) kept.delete(oldest);
     if (!stub.isRead) kept.set(key, response);

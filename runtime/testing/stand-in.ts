@@ -6,6 +6,8 @@ import { PermanentError } from "../skills/author/errors.ts";
 import { show } from "../skills/author/check-options.ts";
 import type { Skill } from "../skills/author/define-skill.ts";
 import { placeOf } from "../skills/host/code-place.ts";
+import { messageOf } from "../core/errors.ts";
+import { checkRequest, encodeBody } from "../skills/host/http-message.ts";
 import { refusal } from "../skills/host/http-refusal.ts";
 import { AnswerChoice } from "./choose-answer.ts";
 import { Fault, type HttpAnswer, Late, type Stub } from "./stub.ts";
@@ -76,6 +78,27 @@ export function shortened(value: unknown): string {
   return text.length > requestShownMax ? `${text.slice(0, requestShownMax)}…` : text;
 }
 
+/** As the worker's client does it before anything is sent. Throws `PermanentError`. */
+export function checkSendable(name: string, request: HttpRequest): void {
+  checkRequest(name, request);
+  encodeBody(name, request.body);
+}
+
+/** As it was when it was asked; what cannot be copied, such as a function, is what it is. */
+function copyOf(request: unknown): unknown {
+  try {
+    return structuredClone(request);
+  } catch {
+    return request;
+  }
+}
+
+/** As it comes out of JSON. */
+export function asRead({ body, ...answer }: HttpAnswer): HttpAnswer {
+  if (typeof body !== "object" || body === null || body instanceof Uint8Array) return body === undefined ? answer : { ...answer, body };
+  return { ...answer, body: JSON.parse(JSON.stringify(body)) as unknown };
+}
+
 function isSafe(dependency: Dependency, request: unknown): boolean {
   if (dependency.request !== undefined) return false;
   const { method } = request as HttpRequest;
@@ -128,6 +151,7 @@ export class StandIns {
       throw Object.assign(new Error("the connection was reset before the answer came"), { code: "ECONNRESET" });
     };
     return (request: unknown, info) => {
+      if (dependency.request === undefined) checkSendable(name, request as HttpRequest);
       const from = callPlace();
       const what = info.step === undefined ? `${name}, outside of steps` : `${name} in step '${info.step}'`;
       return executor().whileCalled(() =>
@@ -144,9 +168,9 @@ export class StandIns {
     const given = planned ?? (served.isAnswered ? served.answer : await this.#answer(executor, name, request, { ...info, from }));
     if (given instanceof Fault) return await this.#fail(name, given, served);
     await this.#clock.delay(1);
-    return served.carryOut(
-      dependency.request === undefined ? asHttp(name, given as HttpAnswer, () => served.record(undefined, false), this.#clock.wallMs()) : given,
-    );
+    if (dependency.request !== undefined) return served.carryOut(given);
+    const answer = this.#readable(name, given as HttpAnswer, { ...info, from });
+    return served.carryOut(asHttp(name, answer, () => served.record(undefined, false), this.#clock.wallMs()));
   }
 
   #open(dependency: Dependency, request: unknown, { step, idempotencyKey, attempt }: CallInfo, from: string): Served {
@@ -156,11 +180,11 @@ export class StandIns {
     const known = isRead ? undefined : this.#kept.get(key);
     const kept = known !== undefined && isDeepStrictEqual(known.request, request) ? known : undefined;
     const record = (response: unknown, carriedOut: boolean): void => {
-      const asked = structuredClone(request);
+      const asked = copyOf(request);
       this.calls.push({ dependency: name, step, idempotencyKey, request: asked, attempt, atMs: this.#clock.monotonicMs(), from, response, carriedOut, isRead });
     };
     const keep = (answer: Kept["answer"]): void => {
-      if (!isRead) this.#kept.set(key, { request: structuredClone(request), answer });
+      if (!isRead) this.#kept.set(key, { request: copyOf(request), answer });
     };
     return {
       isAnswered: kept?.answer !== undefined,
@@ -226,6 +250,15 @@ export class StandIns {
       one = (one as Late<unknown, unknown>).answer;
     }
     return one;
+  }
+
+  /** What the worker's client would read of it; of the stub's own object nothing is handed out. */
+  #readable(name: string, answer: HttpAnswer, info: PlacedCall): HttpAnswer {
+    try {
+      return asRead(answer);
+    } catch (error) {
+      return this.#refuse(new UnexpectedCall(`'${name}': expected a stub whose body JSON can say, found: ${messageOf(error, 200)}`), info);
+    }
   }
 
   #unexpected(what: string, request: unknown, info: PlacedCall, remedy: string): never {

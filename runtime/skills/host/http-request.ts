@@ -3,10 +3,9 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TextDecoder } from "node:util";
 import { type buildConnector, type Dispatcher, Pool } from "undici";
-import { messageOf } from "../../core/errors.ts";
 import type { CallInfo, CallTimeouts, HttpRequest, HttpResponse, RequestFunction } from "../author/define-dependency.ts";
-import { show } from "../author/check-options.ts";
 import { PermanentError, TransientError } from "../author/errors.ts";
+import { checkRequest, encodeBody } from "./http-message.ts";
 import { refusal } from "./http-refusal.ts";
 import { retryAfterOf } from "./retry-after.ts";
 import { asUnreachable } from "./unreachable.ts";
@@ -26,21 +25,6 @@ export interface HttpSettings {
 const quotedMax = 200;
 const refusalBytesMax = 16 * 1024;
 const keepAliveMs = 30_000;
-
-function encodeBody(name: string, body: unknown): { readonly body: string | Uint8Array | null; readonly contentType: string | undefined } {
-  if (body === undefined) return { body: null, contentType: undefined };
-  if (typeof body === "string") return { body, contentType: "text/plain; charset=utf-8" };
-  if (body instanceof Uint8Array) return { body, contentType: "application/octet-stream" };
-  try {
-    return { body: JSON.stringify(body), contentType: "application/json" };
-  } catch (cause) {
-    throw new PermanentError(`${name}: expected a body that JSON can say (a bigint as text), found: ${messageOf(cause, 200)}`, {
-      code: "CALL_INVALID",
-      dependency: name,
-      cause,
-    });
-  }
-}
 
 function headersOf(request: HttpRequest, info: CallInfo, contentType: string | undefined): Record<string, string> {
   const headers = Object.create(null) as Record<string, string>;
@@ -104,15 +88,6 @@ function parseBody(name: string, status: number, contentType: unknown, bytes: Ui
       definite: false,
       cause,
     });
-  }
-}
-
-function checkRequest(name: string, request: HttpRequest): void {
-  if (typeof request?.path !== "string" || !request.path.startsWith("/")) {
-    throw new PermanentError(
-      `${name}: expected a path that begins with '/', got ${show(request?.path)}; write it below the dependency's base URL, as '/charges'`,
-      { code: "CALL_INVALID", dependency: name },
-    );
   }
 }
 
