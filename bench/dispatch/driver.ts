@@ -49,6 +49,7 @@ export class Driver {
         throw new Error(`expected no thread to be stuck: ${why}`);
       },
       threadLeaked: () => undefined,
+      threadsDown: () => undefined,
     });
   }
 

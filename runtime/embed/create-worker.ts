@@ -21,7 +21,7 @@ export interface CreateWorkerOptions {
 export interface WorkerHealth {
   /** `new` until it is started; `stopped` when everything is closed, also after a start that failed. */
   readonly phase: "new" | "starting" | "running" | "stopping" | "stopped";
-  /** Not well when only a new process helps: too many of its threads do not end. */
+  /** Not well when only a new process helps: too many of its threads do not end, or none can be started any more. */
   readonly live: Health;
   /** Not well while it takes no messages: what it waits for is said. */
   readonly ready: Health;

@@ -444,6 +444,7 @@ export class Worker {
       },
       threadStuck: (stuck) => this.#threadHealth.stuck(stuck),
       threadLeaked: (leaked) => this.#threadHealth.leaked(leaked),
+      threadsDown: (why) => this.#threadHealth.down(why),
     });
   }
 

@@ -1,7 +1,7 @@
 /**
  * What becomes of the skill threads. One that is lost has another in its place, one that is stuck is seen to by the executor; one that is
  * leaked keeps memory, and a core perhaps, for as long as the process lives. When too many are, the worker is worn out: a new
- * process is the only way to be rid of them.
+ * process is the only way to be rid of them. So it is when some skills have no thread left, and none could be started several times.
  */
 import type { ThreadLeaked, ThreadStuck } from "../ports/executor.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
@@ -30,6 +30,11 @@ export class ThreadHealth {
 
   stuck({ isOver, ...stuck }: ThreadStuck): void {
     this.#options.telemetry.emit({ type: "thread.stuck", state: isOver ? "end" : "begin", ...stuck, forMs: Math.round(stuck.forMs) });
+  }
+
+  /** What kept threads from starting may be over for a process that begins afresh; here nothing is tried any more. */
+  down(why: string): void {
+    this.#wornOut.resolve(why);
   }
 
   leaked({ isOver, why, leaked }: ThreadLeaked): void {

@@ -152,6 +152,8 @@ export interface ExecutorListener {
   threadLost(why: string, replaced: boolean): void;
   threadStuck(stuck: ThreadStuck): void;
   threadLeaked(leaked: ThreadLeaked): void;
+  /** Of some skills no thread is left, and none is tried to be started any more. */
+  threadsDown(why: string): void;
 }
 
 /** For threads that run nothing. */
@@ -163,6 +165,7 @@ export const deafListener: ExecutorListener = {
   threadLost: () => undefined,
   threadStuck: () => undefined,
   threadLeaked: () => undefined,
+  threadsDown: () => undefined,
 };
 
 /**

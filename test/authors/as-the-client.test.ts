@@ -10,7 +10,7 @@ import { makeHost } from "../skills/host.ts";
 const retry = { attemptsMax: 1 };
 const local = defineDependency({ name: "local", retry, request: async (request: { readonly text: string; readonly told?: () => void }) => request.text });
 
-const skillOf = (api: Dependency<HttpRequest, unknown>, run: (context: SkillContext) => unknown): Skill =>
+const skillOf = (api: Dependency<HttpRequest>, run: (context: SkillContext) => unknown): Skill =>
   defineSkill({ name: "caller", handles: [{ eventType: envelope.eventType }], uses: [api, local], retry, run });
 const stubbed = defineDependency({ name: "api", baseUrl: "http://127.0.0.1:1", retry });
 

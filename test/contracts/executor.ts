@@ -15,6 +15,8 @@ export interface ExecutorBundle {
   readonly losses: { readonly why: string; readonly replaced: boolean }[];
   readonly stuck: ThreadStuck[];
   readonly leaked: ThreadLeaked[];
+  /** Why skills have no threads any more. */
+  readonly downs: string[];
   /** What steps are answered with; `hold` leaves them to the test. */
   store: "written" | "stale" | "unavailable" | "hold";
   /** The state of the session that runs are of. */
@@ -56,6 +58,9 @@ export async function startExecutor(t: TestContext, executor: Executor): Promise
     threadLeaked(leaked) {
       bundle.leaked.push(leaked);
     },
+    threadsDown(why) {
+      bundle.downs.push(why);
+    },
   };
   const bundle: ExecutorBundle = {
     executor,
@@ -65,6 +70,7 @@ export async function startExecutor(t: TestContext, executor: Executor): Promise
     losses: [],
     stuck: [],
     leaked: [],
+    downs: [],
     store: "written",
     state: null,
     message: undefined,

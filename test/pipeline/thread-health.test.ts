@@ -19,6 +19,13 @@ test("a worker is worn out once as many threads do not end as it may not have, a
   );
 });
 
+test("a worker is worn out when some skills have no threads any more, and none can be started", async () => {
+  const world = new World();
+  const { executor, worker } = await world.start();
+  executor.bringThreadsDown("no thread of skill 'task' is left");
+  assert.equal(await worker.wornOut, "no thread of skill 'task' is left");
+});
+
 test("a thread that ends after all is said to, and counts no more", async () => {
   const world = new World();
   const { executor, telemetry, worker } = await world.start({ leakedThreadsMax: 2 });

@@ -266,6 +266,11 @@ export class ScriptedExecutor implements Executor {
     this.#listener?.threadLeaked({ isOver, why: "it is in native code", leaked });
   }
 
+  /** Tells that some skills have no threads any more. */
+  bringThreadsDown(why: string): void {
+    this.#listener?.threadsDown(why);
+  }
+
   stickThread(stuck: ThreadStuck): void {
     this.#listener?.threadStuck(stuck);
   }

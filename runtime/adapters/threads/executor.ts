@@ -32,15 +32,13 @@ import { LoopUseReader } from "./loop-use.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { type Report, forEachResult, openReport } from "./reports.ts";
 import { RunEntry } from "./run-entry.ts";
-import { type ThreadsExecutorOptions, threadPlugin, unclosedText } from "./thread-options.ts";
+import { poolLimits, type ThreadsExecutorOptions, threadPlugin, unclosedText } from "./thread-options.ts";
 import { type PoolThread, ThreadPool } from "./thread-pool.ts";
 import { ThreadWatch, blocked, lostWith, untold, whatRan } from "./thread-watch.ts";
 import type { ThreadNews, ThreadSettings } from "./wire.ts";
 
-export const defaultStartTimeoutMs = 30_000;
 const defaultGraceMs = 2_000;
 const defaultStuckAfterMs = 10_000;
-const defaultEndWithinMs = 5_000;
 const watchMaxMs = 250;
 /** How often a run is moved from a thread that was lost before it began the run; then it is answered `not-started`. */
 export const movesMax = 3;
@@ -123,10 +121,10 @@ export class ThreadsExecutor implements Executor {
     const lanes = new Set<Lane>();
     for (let index = 0; index < orders.length; index += 1) {
       const order = orders[index]!;
-      const lane = this.#isDown === undefined ? this.#laneOf(order) : undefined;
-      if (lane === undefined) {
-        const unknown = { kind: "not-started", why: `no thread runs a skill '${order.skill}'` } as const;
-        this.#answerLater(order.runId, this.#isDown === undefined ? unknown : { kind: "not-started", why: this.#isDown });
+      const lane = this.#laneOf(order);
+      const why = this.#isDown ?? (lane === undefined ? `no thread runs a skill '${order.skill}'` : lane.isDown);
+      if (lane === undefined || why !== undefined) {
+        this.#answerLater(order.runId, { kind: "not-started", why: why ?? "" });
         continue;
       }
       const entry = new RunEntry(lane, order, nowMs);
@@ -273,9 +271,8 @@ export class ThreadsExecutor implements Executor {
       rehearses,
       loopUse: { sums: this.#loopUse.buffer, skills: this.#skillNames },
     };
-    const { heapBytesMax, startTimeoutMs = defaultStartTimeoutMs, endWithinMs = defaultEndWithinMs } = this.#options;
     const pool: ThreadPool = new ThreadPool(
-      { size, settings, heapBytesMax, startTimeoutMs, endWithinMs },
+      { size, settings, ...poolLimits(this.#options) },
       {
         reported: (bytes) => this.#reported(bytes),
         slow: this.#slow,
@@ -436,8 +433,12 @@ export class ThreadsExecutor implements Executor {
 
   #wentDown(name: string, why: string): void {
     if (name === this.#apart) return this.#loseApart(this.#lanes.get(this.#apart), why);
-    this.#isDown = `no skill thread is left and none can be started: ${why}`;
-    this.#loseAll(this.#isDown);
+    const lane = this.#lanes.get(name);
+    if (lane === undefined) return;
+    const whose = name === this.#shared ? "that skills share" : `of skill '${name}'`;
+    lane.isDown = `no thread ${whose} is left, and none can be started: ${why}`;
+    for (const entry of lane.waiting()) this.#giveUp(entry, { kind: "not-started", why: lane.isDown });
+    if (!this.#isStopped) this.#listener?.threadsDown(lane.isDown);
   }
 
   #loseAll(why: string): void {

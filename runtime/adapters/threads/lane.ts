@@ -30,6 +30,8 @@ export class Lane implements RunPlace {
   readonly pool: ThreadPool;
   /** Names of the plugins whose skills run there. */
   readonly plugins: readonly string[];
+  /** Why it has no thread any more, nor will have; undefined while it has, or may. */
+  isDown: string | undefined;
   readonly #options: LaneOptions;
   readonly #skills = new Map<string, SkillQueue>();
   /** Skills with runs that wait, in the order in which their turn comes. */

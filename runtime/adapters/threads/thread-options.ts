@@ -8,6 +8,7 @@ import type { SkillLogLine } from "../../skills/host/run-log.ts";
 import type { GivenSettings } from "../../skills/host/settings.ts";
 import type { SlowStart } from "../../skills/host/start-times.ts";
 import type { SharedFlags } from "../../skills/host/flags.ts";
+import type { PoolOptions } from "./thread-pool.ts";
 import type { ThreadSettings } from "./wire.ts";
 
 export interface ThreadsExecutorOptions {
@@ -43,6 +44,8 @@ export interface ThreadsExecutorOptions {
   readonly stuckAfterMs?: number | undefined;
   /** How long a thread may take to end before it is given up; default 5 000. */
   readonly endWithinMs?: number | undefined;
+  /** How soon threads that could not be started are tried again; each time twice as late. Default 200. */
+  readonly rebuildDelayMs?: number | undefined;
   /** Hears what skills log, from the level up whose number lies in `logLevel`; see `leastLevel`. */
   readonly log?: ((lines: readonly SkillLogLine[]) => void) | undefined;
   readonly logLevel?: SharedArrayBuffer | undefined;
@@ -54,6 +57,16 @@ export interface ThreadsExecutorOptions {
   readonly rehearses?: boolean | undefined;
   /** Hears what was slow when a thread started; of each part once, for the threads do the same. */
   readonly slow?: ((part: SlowStart) => void) | undefined;
+}
+
+/** How much a pool's threads may take. */
+export function poolLimits({
+  heapBytesMax,
+  startTimeoutMs = 30_000,
+  endWithinMs = 5_000,
+  rebuildDelayMs = 200,
+}: ThreadsExecutorOptions): Pick<PoolOptions, "heapBytesMax" | "startTimeoutMs" | "endWithinMs" | "rebuildDelayMs"> {
+  return { heapBytesMax, startTimeoutMs, endWithinMs, rebuildDelayMs };
 }
 
 /** A thread that is made gets its copy of it, and with it the settings as they are then. */

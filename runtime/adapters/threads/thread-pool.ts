@@ -28,7 +28,6 @@ export const silentMs: number = 4 * pulseEveryMs;
 
 /** How often a pool that lost all its threads is rebuilt before it stays down. */
 export const rebuildsMax = 5;
-const rebuildDelayMs = 200;
 
 export interface PoolOptions {
   readonly size: number;
@@ -39,6 +38,8 @@ export interface PoolOptions {
   readonly startTimeoutMs: number;
   /** How long a thread may take to end once it was told to. */
   readonly endWithinMs: number;
+  /** Before the first time that threads which could not be started are tried again; each time twice as long. */
+  readonly rebuildDelayMs: number;
 }
 
 export interface PoolListener {
@@ -454,6 +455,6 @@ export class ThreadPool {
     }
     this.#rebuilds += 1;
     clearTimeout(this.#rebuildTimer);
-    this.#rebuildTimer = setTimeout(() => this.#build(this.#options.size), rebuildDelayMs * 2 ** (this.#rebuilds - 1));
+    this.#rebuildTimer = setTimeout(() => this.#build(this.#options.size), this.#options.rebuildDelayMs * 2 ** (this.#rebuilds - 1));
   }
 }

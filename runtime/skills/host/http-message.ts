@@ -26,7 +26,12 @@ function checkHeader(name: string, header: string, value: unknown): void {
   if (!tokenPattern.test(header)) refuse(name, "headers to have names of HTTP", header);
   if (connectionHeaders.has(header.toLowerCase())) refuse(name, `no header '${header}', which is the connection's`, value);
   for (const one of Array.isArray(value) ? (value as unknown[]) : [value])
-    if ((typeof one === "object" && one !== null) || typeof one === "function" || typeof one === "symbol" || wrongInHeader.test(String(one ?? "")))
+    if (
+      (typeof one === "object" && one !== null) ||
+      typeof one === "function" ||
+      typeof one === "symbol" ||
+      (typeof one === "string" && wrongInHeader.test(one))
+    )
       refuse(name, `headers.${header} to be one line of text in Latin letters`, one, "; encode what comes from an event");
 }
 

@@ -405,6 +405,32 @@ test("threads that hang while they start are given up in time", async (t) => {
   await assert.rejects(within("a refusal", executor.start(deafListener)), /it did not start within 300 ms/);
 });
 
+test("a skill whose own threads cannot be started any more takes no other skill's runs along, and the worker hears of it", async (t) => {
+  const vanishing = await writePlugin(t, `export { default } from ${JSON.stringify(entry)};`);
+  const exit = sharedSkills.filter(({ name }) => name === "exit").map((skill) => ({ ...skill, isolation: "dedicated" as const }));
+  const { executor, post, answer, results, downs } = await start(t, {
+    threads: 1,
+    rebuildDelayMs: 1,
+    plugins: [
+      { name: "fixture", entry, folder, skills: sharedSkills.filter(({ name }) => name !== "exit") },
+      { name: "vanishing", ...vanishing, skills: exit },
+    ],
+  });
+  const [busy] = post("deaf");
+  await answer(post("noop")[0] ?? 0);
+  await rm(join(vanishing.folder, "index.mjs"));
+  assert.equal((await answer(post("exit")[0] ?? 0)).kind, "thread-lost");
+  assert.match(await eventually("it to be heard", () => downs[0], 20_000), /^no thread of skill 'exit' is left, and none can be started: /);
+  assert.ok(!executor.isReady());
+  const [refused] = post("exit");
+  assert.equal((await answer(post("noop")[0] ?? 0)).kind, "completed");
+  assert.match(JSON.stringify(await answer(refused ?? 0)), /"not-started","why":"no thread of skill 'exit' is left/);
+  assert.equal(
+    results.find(({ runId }) => runId === busy),
+    undefined,
+  );
+});
+
 test("threads that cannot be replaced leave an executor that is not ready and answers everything", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "holdfast-threads-"));
   t.after(() => rm(folder, { recursive: true, force: true }));
