@@ -5,7 +5,7 @@ import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core/errors.ts";
 import { makeSecret } from "../support/secret.ts";
-import { doneTables } from "./done-records.ts";
+import { doneTables } from "./done/records.ts";
 
 const schemaVersion = 4;
 
@@ -20,7 +20,7 @@ const historyTable = `
 
 /**
  * `open_runs` holds what is not done, and what is done and has an outbox or a history; the rest is in the tables of
- * done-records.ts. Its rows lie in the order of their creation, so that retention can be swept from the old end without an index.
+ * done/records.ts. Its rows lie in the order of their creation, so that retention can be swept from the old end without an index.
  * An empty outbox is NULL. `parts`: 1 where other tables may have something of the run. `steps` numbers rise with every write:
  * they give the order of writing, as those of `history` do.
  */

@@ -17,8 +17,8 @@ import {
 import type { RunStoreOptions } from "../../ports/run-store.ts";
 import { cancelRun } from "./cancel.ts";
 import { openDatabase, unavailable } from "./database.ts";
-import { DoneRecords } from "./done-records.ts";
-import { type FileRecords, findRecord, forgetRecord, openedRow, partsOf, rowOf } from "./ended-runs.ts";
+import { DoneRecords } from "./done/records.ts";
+import { type FileRecords, findRecord, forgetRecord, openedRow, partsOf, rowOf } from "./done/ended-runs.ts";
 import { checkOptions } from "./run-store.ts";
 import { standing } from "./standing.ts";
 import { prepareStatements, type RunRow } from "./statements.ts";

@@ -34,8 +34,8 @@ import type {
 import { endCancelled } from "./cancel.ts";
 import { type BoardAsk, type BoardPlace, NoteTable } from "./board.ts";
 import { consumerIn, openDatabase, unavailable } from "./database.ts";
-import { DoneRecords, windowRecords } from "./done-records.ts";
-import { type FileRecords, findRecord, finishRun, type Lives, openedRow, partsOf, rowOf, shorten, shortenSlice } from "./ended-runs.ts";
+import { DoneRecords, windowRecords } from "./done/records.ts";
+import { type FileRecords, findRecord, finishRun, type Lives, openedRow, partsOf, rowOf, shorten, shortenSlice } from "./done/ended-runs.ts";
 import { FirstClaims } from "./first-claims.ts";
 import { JobTable } from "./jobs.ts";
 import type { JobsAnswers, JobsAsk, JobsPlace } from "./jobs-wire.ts";

@@ -1,6 +1,6 @@
 /** Records of runs that were done lately, in the order in which they were, and found by their key. */
-import { afterEntry, DoneKey, type DoneEntry, type DoneRecord, entryBytesMax, isTakenBack, readEntry, takeBack, writeEntry } from "./done-entries.ts";
-import { addToFilter, emptyFilter } from "./done-filter.ts";
+import { afterEntry, DoneKey, type DoneEntry, type DoneRecord, entryBytesMax, isTakenBack, readEntry, takeBack, writeEntry } from "./entries.ts";
+import { addToFilter, emptyFilter } from "./filter.ts";
 
 const slotsLeast = 1_024;
 /** More than a log ever has, and a number with a hash before it is still exact. */

@@ -1,12 +1,12 @@
 /** Where the record of a run lies, which may be done and kept shorter; under the write lock of the caller's transaction. */
-import { decodeSetbacks, type Setback } from "../../core/setback.ts";
-import type { StepRecord } from "../../core/run.ts";
-import type { FinishWrite } from "../../ports/run-store.ts";
-import { type DoneDetails, packDetails, unpackDetails } from "./done-details.ts";
-import type { DoneEntry } from "./done-entries.ts";
-import type { DoneRecords } from "./done-records.ts";
-import type { FirstClaim } from "./first-claims.ts";
-import type { FinishedRow, RunRow, Statements } from "./statements.ts";
+import { decodeSetbacks, type Setback } from "../../../core/setback.ts";
+import type { StepRecord } from "../../../core/run.ts";
+import type { FinishWrite } from "../../../ports/run-store.ts";
+import { type DoneDetails, packDetails, unpackDetails } from "./details.ts";
+import type { DoneEntry } from "./entries.ts";
+import type { DoneRecords } from "./records.ts";
+import type { FirstClaim } from "../first-claims.ts";
+import type { FinishedRow, RunRow, Statements } from "../statements.ts";
 
 export interface FileRecords {
   readonly statements: Statements;

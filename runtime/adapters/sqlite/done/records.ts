@@ -10,9 +10,9 @@
 // windows come and go. Everything here happens within the caller's transaction, a window's close too:
 // who dies on the way leaves what was there before.
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { afterEntry, DoneKey, type DoneEntry, type DoneRecord, readEntry } from "./done-entries.ts";
-import { emptyFilter, WindowFilters } from "./done-filter.ts";
-import { beginningOf, beginnings, DoneLog } from "./done-log.ts";
+import { afterEntry, DoneKey, type DoneEntry, type DoneRecord, readEntry } from "./entries.ts";
+import { emptyFilter, WindowFilters } from "./filter.ts";
+import { beginningOf, beginnings, DoneLog } from "./log.ts";
 
 export const doneTables = `
   CREATE TABLE done_state (version INTEGER NOT NULL) STRICT;

@@ -1,5 +1,5 @@
 /** What stays readable for a time of a run that is done: its steps, and its claims that ended without success. */
-import type { StepKind, StepRecord } from "../../core/run.ts";
+import type { StepKind, StepRecord } from "../../../core/run.ts";
 
 export interface DoneDetails {
   readonly steps: readonly StepRecord[];
