@@ -37,8 +37,6 @@ export interface IntakePlace extends Pick<SkillIntake<Work>, "window" | "slots">
 
 /** A body is here and, while its run is under way, in its thread. */
 const copiesOfBody = 2;
-/** So many more of a quick skill than its window allows are asked for at once. */
-const beyondAtOnce = 100;
 /** One in so many runs has its round trips measured. */
 const measuredEvery = 16;
 
@@ -136,12 +134,6 @@ export class Intake {
     const { window, isDry } = intake;
     const room = window.room(nowMs, isDry);
     return room === 0 && this.#hasBegunAll(skill, intake) ? window.begunAll(nowMs) : room;
-  }
-
-  /** How many more messages of this skill than its window allows may be asked for at once, for the sake of what is behind them: of a quick one, as many as begin soon. */
-  roomBeyond(source: Source, skill: SkillPolicy): number {
-    const intake = this.#of(source, skill);
-    return intake === undefined || !intake.slots.isQuick ? Number.POSITIVE_INFINITY : Math.min(beyondAtOnce, intake.window.roomBeyond);
   }
 
   /** Whether all that is held of it, from whichever source, is under way in the threads. */

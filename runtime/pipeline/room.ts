@@ -2,6 +2,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { Admission } from "../policy/admission.ts";
 import { ReadAhead } from "../policy/read-ahead.ts";
+import type { SkillIntake } from "../policy/skill-slots.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Intake } from "./intake.ts";
 import type { Source } from "./source.ts";
@@ -11,9 +12,15 @@ import type { Work } from "./work.ts";
 /** What a run that is found behind others allows to be postponed, and what may be besides. */
 const foundWorth = 4;
 const readPastPerSecond = 2;
-/** Runs begin some time after their messages were asked for: as many must be saved as are postponed meanwhile, where much is done in a second. */
-const readPastReserve = 200;
+const readPastReserve = 100;
 const readPastGapMs = 500;
+/** Runs that take no longer give their places back at once. */
+const quickMs = 20;
+
+/** None of its runs waits for another to end, and they take so little that the next one need not either. What is unknown is not quick. */
+function isQuick({ waiting, serviceMs }: Pick<SkillIntake<Work>["slots"], "waiting" | "serviceMs">): boolean {
+  return waiting === 0 && serviceMs > 0 && serviceMs <= quickMs;
+}
 
 export interface RoomOptions {
   readonly clock: Clock;
@@ -35,11 +42,11 @@ export class Room {
     this.#options = options;
   }
 
-  /** A run began. It was worth reading on for where its skill has room for more, or is quick, so that it has soon. */
+  /** A run began without waiting. It is worth reading on for where its skill has room for more, or is quick, so that it has soon. */
   found({ intake }: Work): void {
     const isFull = intake?.window.isFull === true;
     if (!isFull) this.#options.readAhead.found();
-    if (this.#isReadingPast && (!isFull || intake.slots.isQuick)) this.#readPast.found();
+    if (this.#isReadingPast && (!isFull || isQuick(intake.slots))) this.#readPast.found();
   }
 
   /** More of a skill were here than it can begin soon. What is left while reading far past a skill that does not move is not owed once it does. */
@@ -87,8 +94,7 @@ export class Room {
 
   /**
    * How far to read on when a skill holds all that it can begin: until as many of its messages are likely to come as may be postponed. Time
-   * counts only while one does. Those of a quick skill need not be postponed: as many of them are taken as begin soon. A skill whose runs have all begun can
-   * begin more, and is about to be given more room: its messages are waited for.
+   * counts only while one does. A skill whose runs have all begun can begin more, and is about to be given more room: its messages are waited for.
    */
   #pastFull(source: Source, nowMs: number): number {
     const { intake } = this.#options;
@@ -97,9 +103,7 @@ export class Room {
     let messages = Number.POSITIVE_INFINITY;
     for (const skill of source.skills.policies) {
       if (intake.isGrowing(source, skill)) return 0;
-      if (intake.isStalled(source, skill, nowMs)) continue;
-      const room = intake.room(source, skill, nowMs) + Math.min(left, intake.roomBeyond(source, skill));
-      messages = Math.min(messages, intake.messagesFor(source, skill, room));
+      if (!intake.isStalled(source, skill, nowMs)) messages = Math.min(messages, intake.messagesFor(source, skill, intake.room(source, skill, nowMs) + left));
     }
     return messages;
   }

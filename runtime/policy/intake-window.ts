@@ -76,9 +76,6 @@ const tripsWorth = 2;
 const togetherWorth = 2;
 const togetherMin = 512;
 const togetherOfWait = 0.5;
-/** So many more than the window allows may be here, or as many as end within this part of that time: they need not be left to others. */
-const beyondMin = 100;
-const beyondOfWait = 0.5;
 /**
  * Until it has once been enough, it is judged by so much of a window of runs, may grow to so many times what is of use, since the rate that tells that
  * is still the one of the smaller window of a round trip ago, and to so many times its size at once where runs take less time than the way of a message.
@@ -186,11 +183,6 @@ export class IntakeWindow {
    */
   get isOverfull(): boolean {
     return this.#held >= this.#fetchedFor + Math.floor(2 * Math.sqrt(this.#fetchedFor)) && this.#held >= this.#endsPerMs * this.#bounds.waitMaxMs;
-  }
-
-  /** How many more may be read past: a few, or as many as begin within a part of the time in which a run should. */
-  get roomBeyond(): number {
-    return Math.max(0, Math.max(this.#size + beyondMin, Math.floor(this.#endsPerMs * this.#bounds.waitMaxMs * beyondOfWait)) - this.#held);
   }
 
   /** It grows once the threads have been seen to be short of work as often as that takes. */

@@ -13,8 +13,6 @@ import type { ReturnTimes } from "./return-times.ts";
 export const runsPerThread = 100;
 /** Work that is over sooner is handed to a thread for so long ahead. */
 const aheadMs = 20;
-/** Runs that take no longer give their places back at once. */
-const quickMs = 20;
 /** Nothing is taken to be over sooner. */
 const ownMinMs = aheadMs / 10_000;
 /** Weight of the newest run among those that were measured. */
@@ -137,11 +135,6 @@ export class SkillSlots<Run> {
   /** How long a run is in its thread; 0 while it is unknown. */
   get serviceMs(): number {
     return this.#serviceMs + 0;
-  }
-
-  /** Its runs take so little that the next one need not wait for long. What is unknown is not quick. */
-  get isQuick(): boolean {
-    return this.#serviceMs > 0 && this.#serviceMs <= quickMs;
   }
 
   /** The part of its threads' time in which its runs hold their event loops; 0 while it is unknown. */

@@ -167,21 +167,6 @@ describe("an intake window", () => {
     assert.equal(window.isOverfull, true);
   });
 
-  test("may be read past by a few, and as far as half of the time in which a run should begin goes", () => {
-    const window = new IntakeWindow({ ...bounds, start: 100 });
-    assert.equal(window.roomBeyond, 200);
-    for (let message = 0; message < 100; message += 1) window.took(0);
-    for (let message = 0; message < 80; message += 1) window.gave(judgeEveryMs - 1);
-    for (let run = 0; run < 100; run += 1) window.ran(0, 5_000, 1);
-    window.room(judgeEveryMs, busy);
-    // 1.6 in a millisecond, so four hundred within half of the time.
-    assert.equal(window.roomBeyond, 400 - 20);
-    for (let message = 20; message < 400; message += 1) window.took(judgeEveryMs);
-    assert.deepEqual([window.roomBeyond, window.isOverfull], [0, false]);
-    window.took(judgeEveryMs);
-    assert.equal(window.roomBeyond, 0);
-  });
-
   test("can grow until it has been found, or has reached its ceiling, or its runs take longer than usual", () => {
     const window = new IntakeWindow({ ...bounds, ceiling: 16 });
     assert.equal(window.canGrow, true);

@@ -43,11 +43,6 @@ describe("slots of a skill", () => {
     assert.ok(slots.concurrentMax > 190, `${slots.concurrentMax} slots`);
   });
 
-  test("are of quick runs where these take 20 ms at most, once that is known", () => {
-    const isQuick = (serviceMs: number): boolean => measured(new SkillSlots(1, undefined), serviceMs).isQuick;
-    assert.deepEqual([new SkillSlots(1, undefined).isQuick, isQuick(0.1), isQuick(20), isQuick(21)], [false, true, true, false]);
-  });
-
   test("know the shortest run lately, and forget it once all take longer", () => {
     const slots = new SkillSlots(1, undefined);
     assert.equal(slots.leastMs, 0);
