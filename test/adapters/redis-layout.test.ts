@@ -209,6 +209,31 @@ describe("the compact layout of records on Redis", () => {
     assert.deepEqual(await listed(), { done: all.toSorted() });
   });
 
+  test("keeps a bucket for longer than the runs in it, whose claims renew its end before that comes near", async (t) => {
+    const { redis, base, open } = bundleOf(t);
+    const store = await open();
+    const lifeAfterClaim = async (): Promise<number> => {
+      await store.claim([requestOf(randomUUID())], leaseMs);
+      return redis.pttl(`${base}b:0`);
+    };
+    assert.ok((await lifeAfterClaim()) > 1.9 * retentionMs);
+    await redis.pexpire(`${base}b:0`, 1.4 * retentionMs);
+    assert.ok((await lifeAfterClaim()) > 1.9 * retentionMs);
+    await redis.persist(`${base}b:0`);
+    assert.ok((await lifeAfterClaim()) > 1.9 * retentionMs);
+  });
+
+  test("keeps a bucket for longer than a run in it that is done long after its claim", async (t) => {
+    const { redis, base, open } = bundleOf(t);
+    const eventId = randomUUID();
+    // As if that much of the retention had passed since.
+    const claimer = await open({ layout: "compact", retentionMs: retentionMs / 4 });
+    await claimer.claim([requestOf(eventId)], leaseMs);
+    const store = await open();
+    assert.deepEqual(await store.finish([{ eventId, epoch: 1, outbox }]), ["written"]);
+    assert.ok((await redis.pttl(`${base}b:0`)) > retentionMs);
+  });
+
   test("makes room of what is past its retention, and lets its buckets end when nothing comes any more", async (t) => {
     const { redis, base, prefix, open, listed } = bundleOf(t);
     const store = await open({ layout: "compact", retentionMs: 1_000 });

@@ -23,6 +23,8 @@ if not bucketsOf(base) then
   setBuckets(1, isPlanted and 0 or now + retentionMs)
 end
 local bucketLifeMs = 2 * retentionMs
+-- To read an end of life costs less than to set it, and is not sent to replicas.
+local bucketLifeLeastMs = 1.5 * retentionMs
 local isPlainLeft = knownBuckets.plainUntilMs > now
 local times = struct.pack('>I6I6', now + leaseMs, now + retentionMs)
 local names, numbers, heads = tonumber(ARGV[7]), {}, {}
@@ -59,7 +61,7 @@ while position < blobEnd do
     position = restAt + restBytes
     local bucket = bucketKey(base, hash)
     if call('HSETNX', bucket, field, headOf(worker, pipeline) .. rest) == 1 then
-      call('PEXPIRE', bucket, bucketLifeMs)
+      if call('PTTL', bucket) < bucketLifeLeastMs then call('PEXPIRE', bucket, bucketLifeMs) end
       codes[count] = 'n'
       if isPlainLeft then
         local key = base .. 'r:' .. idOf(field)

@@ -47,6 +47,8 @@ end
 
 local isCompact = bucketsOf(base)
 local done = 'D' .. struct.pack('>I6', now + retentionMs)
+-- For one that was claimed so long ago that it ends before, its bucket's end of life has to be set, too.
+local endsLateMs = now + retentionMs / 2
 local codes, blob, odd, position, count = {}, ARGV[3], 4, 1, 0
 local blobEnd = #blob
 while position < blobEnd do
@@ -61,7 +63,7 @@ while position < blobEnd do
     position = position + fieldBytes
     local bucket = isCompact and bucketKey(base, hash)
     local value = isCompact and call('HGET', bucket, field)
-    if value and epoch == 1 and byte(value) == 114 and unpackStruct('>I6', value, 8) > now then
+    if value and epoch == 1 and byte(value) == 114 and unpackStruct('>I6', value, 8) > endsLateMs then
       local length = byte(value, 18)
       call('HSET', bucket, field, done .. sub(value, 16, 18 + (length == 255 and 6 or length)))
       codes[count] = 'w'
