@@ -101,6 +101,11 @@ export class ChurningTable<Key extends number | string, Item> {
     return true;
   }
 
+  /** In no order; nothing may come or leave meanwhile. */
+  forEach(visit: (item: Item) => void): void {
+    for (const item of this.#items) if (item !== undefined) visit(item);
+  }
+
   /** In the order of the keys; what is deleted meanwhile is left out. */
   *values(): Generator<Item, undefined> {
     const keys = this.#keys.filter((key) => key !== undefined).sort((one, other) => (one < other ? -1 : 1));

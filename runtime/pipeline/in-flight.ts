@@ -98,6 +98,11 @@ export class InFlight {
     return this.#byRun.values();
   }
 
+  /** In no order, which is quicker; none may be added or removed meanwhile. */
+  forEach(visit: (work: Work) => void): void {
+    this.#byRun.forEach(visit);
+  }
+
   /** Resolves when nothing is held. */
   whenEmpty(): Promise<void> {
     if (this.size === 0) return Promise.resolve();

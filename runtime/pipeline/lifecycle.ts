@@ -373,7 +373,9 @@ export class Worker {
   view(): WorkerView {
     const { executor, clock, sources } = this.#options;
     let executing = 0;
-    for (const work of this.#inFlight.works()) if (work.stage === "executing") executing += 1;
+    this.#inFlight.forEach(({ stage }) => {
+      if (stage === "executing") executing += 1;
+    });
     return {
       inFlight: this.#inFlight.size,
       executing,
@@ -392,7 +394,7 @@ export class Worker {
       loadShedding: this.policies.view().loadShedding,
       latency: this.#latency.view(),
       intake: this.#intakeWatch.view(),
-      sources: this.#pipelines.view(this.#inFlight.works()),
+      sources: this.#pipelines.view(this.#inFlight),
       locksRenewed: this.#keeper.renewed,
       heldBytes: this.#intake.heldBytes,
     };

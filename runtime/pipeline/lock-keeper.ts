@@ -58,13 +58,15 @@ export class LockKeeper {
 
   #look(): void {
     const nowMs = this.#options.clock.monotonicMs();
+    const ending: Work[] = [];
+    this.#options.inFlight.forEach((work) => {
+      if (work.lockUntilMs - nowMs <= work.source.lockMs * renewBelow && !work.lockLost && work.stage !== "settling") ending.push(work);
+    });
     const due: Work[] = [];
-    for (const work of this.#options.inFlight.works()) {
-      if (work.lockLost || work.stage === "settling") continue;
-      const leftMs = work.lockUntilMs - nowMs;
-      if (leftMs > work.source.lockMs * renewBelow) continue;
+    // Few of many, in the order of arrival.
+    for (const work of ending.sort((one, other) => one.runId - other.runId)) {
       if (!work.isRenewing && due.length < renewalsMax) due.push(work);
-      else if (work.isRenewing && leftMs <= 0) this.#lost(work);
+      else if (work.isRenewing && work.lockUntilMs <= nowMs) this.#lost(work);
     }
     for (const [source, works] of Map.groupBy(due, (work) => work.source)) void this.#renew(source, works);
   }

@@ -7,6 +7,7 @@ import { ofSource, type Source } from "./source.ts";
 import { isMistake, type SourceTrouble } from "./source-health.ts";
 import type { SourcePipeline } from "./source-pipeline.ts";
 import type { Startable } from "./stop-all.ts";
+import type { InFlight } from "./in-flight.ts";
 import type { Work } from "./work.ts";
 
 /** What anyone may see of a source. */
@@ -148,13 +149,13 @@ export class SourcePipelines {
     return credit === 0 ? 1 / this.all.length : ofSource(this.all, source).receiving.credit / credit;
   }
 
-  view(works: Iterable<Work>): SourceView[] {
+  view(inFlight: Pick<InFlight, "forEach">): SourceView[] {
     const held = new Map<Source, Held>();
-    for (const { source, delivery } of works) {
+    inFlight.forEach(({ source, delivery }) => {
       const known = held.get(source);
       if (known === undefined) held.set(source, { count: 1, oldestMs: delivery.enqueuedAtMs, youngestMs: delivery.enqueuedAtMs });
       else hold(known, delivery.enqueuedAtMs);
-    }
+    });
     return this.all.map(({ source, health, receiving, sessions }) => ({
       source: source.name,
       trouble: health.trouble,

@@ -26,6 +26,10 @@ function compare<Key extends number | string>(makeTable: () => ChurningTable<Key
         assert.equal(table.get(of), map.get(of));
         assert.equal(table.size, map.size);
       }
+      const visited: number[] = [];
+      table.forEach((item) => visited.push(item));
+      assert.deepEqual(new Set(visited), new Set(map.values()));
+      assert.equal(visited.length, map.size);
       const ordered = [...map].sort(([one], [other]) => (one < other ? -1 : 1));
       assert.deepEqual(
         [...table.values()],
