@@ -25,6 +25,7 @@ const drainMaxMs = 120_000;
 const eventsMax = 100_000_000;
 
 export class Resident {
+  readonly #arena: Arena;
   readonly #contender: Contender;
   readonly #ground: Ground;
   readonly #feed: Feed;
@@ -32,10 +33,11 @@ export class Resident {
   readonly #stream: Iterator<PlainMessage>;
   readonly #sent: PlainMessage[] = [];
 
-  private constructor(contender: Contender, ground: Ground, feed: Feed, child: Child<unknown>, stream: Iterator<PlainMessage>) {
+  private constructor(arena: Arena, contender: Contender, ground: Ground, child: Child<unknown>, stream: Iterator<PlainMessage>) {
+    this.#arena = arena;
     this.#contender = contender;
     this.#ground = ground;
-    this.#feed = feed;
+    this.#feed = arena.feed(contender, ground);
     this.#child = child;
     this.#stream = stream;
   }
@@ -43,13 +45,15 @@ export class Resident {
   static async start(arena: Arena, { contender, messages, ground: changes }: ResidentOptions): Promise<Resident> {
     const ground = arena.ground(changes);
     const stream = generatePlain({ ...messages, events: eventsMax, idPrefix: `${ground.prefix}-` })[Symbol.iterator]();
-    return new Resident(contender, ground, arena.feed(contender, ground), await contender.start(ground), stream);
+    return new Resident(arena, contender, ground, await contender.start(ground), stream);
   }
 
   async drain(count: number): Promise<Stretch> {
     const before = this.#sent.length;
     const messages = Array.from({ length: count }, (): PlainMessage => this.#stream.next().value);
     for (const message of messages) this.#sent.push(message);
+    // What the last one to have its turn has left is not collected in this one.
+    await this.#arena.broker.peer.call("collectGarbage");
     await this.#feed.send(messages);
     const from = await this.#reach(before + count * countedFrom);
     const to = await this.#reach(before + count * countedTo);
