@@ -324,7 +324,11 @@ export class Run implements SkillContext<never>, RunOfCalls {
     const open = this.#enter(asked);
     if (!(open instanceof OpenStep)) return open.result as Result;
     try {
-      const result = await this.#execute(open, asked);
+      // Awaited here, one behind the other, so that the stack of what an effect throws leads to the skill's own code in few frames.
+      const context = new OpenStepContext(this, open);
+      const isHarmless = open.lateUntilMs > 0 && asked.record === undefined;
+      const known = isHarmless ? undefined : await this.#makeSure(open, context, asked);
+      const result = known === undefined ? await this.#carryOut(open, context, asked) : known.result;
       this.#open = undefined;
       this.#recorder?.answered(open.span, open.quality);
       return result as Result;
@@ -360,17 +364,8 @@ export class Run implements SkillContext<never>, RunOfCalls {
     return new OpenStep(this, name, kind, what, this.recorder?.step(name, kind, what), lateUntilMs);
   }
 
-  /** What is harmless twice, and has no record of an earlier try, is just carried out. */
-  #execute(open: OpenStep, asked: AskedStep): Promise<unknown> {
-    const context = new OpenStepContext(this, open);
-    if (open.lateUntilMs === 0 || asked.record !== undefined) return this.#executeOnce(open, context, asked);
-    this.checkMayAct();
-    return this.#carryOut(open, context, asked);
-  }
-
-  /** Settles doubts about an earlier try, then carries the effect out between its intent and its checkpoint. */
-  async #executeOnce(open: OpenStep, context: OpenStepContext, asked: AskedStep): Promise<unknown> {
-    const { name, kind, record, options } = asked;
+  /** Settles doubts about an earlier try, and records that the effect is about to begin; undefined where it is to be carried out. */
+  async #makeSure(open: OpenStep, context: OpenStepContext, { name, kind, record, options }: AskedStep): Promise<{ readonly result: unknown } | undefined> {
     if (open.lateUntilMs === 0 && this.#late !== undefined) await this.#recordLate();
     // What the record says decides what the doubt is about; what the skill says now decides how to try again.
     if (record?.kind === "atMostOnce") {
@@ -385,20 +380,18 @@ export class Run implements SkillContext<never>, RunOfCalls {
       open.part = queryPart(open, this);
       const found = await options.query(context);
       this.checkMayAct();
-      if (found !== undefined) return await this.#checkpoint(open, found);
+      if (found !== undefined) return { result: await this.#checkpoint(open, found) };
       open.part = effectPart;
     }
     // What may have to be compensated must be known to have begun.
     const isSaid = kind === "queryable" || options.compensate !== undefined;
     open.hasIntent = kind === "atMostOnce" || (isSaid && (record === undefined || isWithdrawn(record)));
-    if (open.hasIntent) {
-      await this.#write(encodeIntent(name, kind === "idempotent" ? "keyed" : kind));
-      this.checkMayAct();
-    }
-    return await this.#carryOut(open, context, asked);
+    if (open.hasIntent) await this.#write(encodeIntent(name, kind === "idempotent" ? "keyed" : kind));
+    return undefined;
   }
 
   async #carryOut(open: OpenStep, context: OpenStepContext, { options, effect }: AskedStep): Promise<unknown> {
+    this.checkMayAct();
     let result: unknown;
     let stored: StepRecord | undefined;
     try {
