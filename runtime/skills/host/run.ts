@@ -326,8 +326,7 @@ export class Run implements SkillContext<never>, RunOfCalls {
     try {
       // Awaited here, one behind the other, so that the stack of what an effect throws leads to the skill's own code in few frames.
       const context = new OpenStepContext(this, open);
-      const isHarmless = open.lateUntilMs > 0 && asked.record === undefined;
-      const known = isHarmless ? undefined : await this.#makeSure(open, context, asked);
+      const known = this.#mayBegin(open, asked) ? undefined : await this.#makeSure(open, context, asked);
       const result = known === undefined ? await this.#carryOut(open, context, asked) : known.result;
       this.#open = undefined;
       this.#recorder?.answered(open.span, open.quality);
@@ -364,6 +363,15 @@ export class Run implements SkillContext<never>, RunOfCalls {
     return new OpenStep(this, name, kind, what, this.recorder?.step(name, kind, what), lateUntilMs);
   }
 
+  /** Whether no doubt is to be settled and nothing to be recorded first: then the effect begins within the call of the step. */
+  #mayBegin(open: OpenStep, { kind, record, options }: AskedStep): boolean {
+    // What may have to be compensated must be known to have begun.
+    const isSaid = kind === "queryable" || options.compensate !== undefined;
+    open.hasIntent = kind === "atMostOnce" || (isSaid && (record === undefined || isWithdrawn(record)));
+    if (record !== undefined || open.hasIntent) return false;
+    return open.lateUntilMs > 0 || (this.#late === undefined && !this.order.inDoubt);
+  }
+
   /** Settles doubts about an earlier try, and records that the effect is about to begin; undefined where it is to be carried out. */
   async #makeSure(open: OpenStep, context: OpenStepContext, { name, kind, record, options }: AskedStep): Promise<{ readonly result: unknown } | undefined> {
     if (open.lateUntilMs === 0 && this.#late !== undefined) await this.#recordLate();
@@ -383,9 +391,6 @@ export class Run implements SkillContext<never>, RunOfCalls {
       if (found !== undefined) return { result: await this.#checkpoint(open, found) };
       open.part = effectPart;
     }
-    // What may have to be compensated must be known to have begun.
-    const isSaid = kind === "queryable" || options.compensate !== undefined;
-    open.hasIntent = kind === "atMostOnce" || (isSaid && (record === undefined || isWithdrawn(record)));
     if (open.hasIntent) await this.#write(encodeIntent(name, kind === "idempotent" ? "keyed" : kind));
     return undefined;
   }
