@@ -69,6 +69,11 @@ const sampleWeight = 0.1;
 /** Under load a round trip takes so many times as long as the least one, for it waits for others to go with. */
 const tripsWorth = 2;
 /**
+ * So many where the main thread has time left, so that only the way limits the rate: with no more than that takes under load any rate would keep itself, and
+ * none be driven up. BBR has twice of what the path holds under way for the same reason. Once the main thread is what limits, what is held is not too much.
+ */
+const drivenWorth = 3;
+/**
  * The more are held, the more go together, and the less each costs: what waits for so many times as long as is enough still pays, and so
  * do so many, within a part of the time in which a run should begin. Without this a worker that is slowed down would hold less,
  * and be slower for it.
@@ -135,6 +140,8 @@ export class IntakeWindow {
   #loadedTripsMs = noFraction;
   /** How it may grow: what takes longer than usual is not asked for more at full speed. */
   growth: WindowGrowth = "free";
+  /** The main thread, which all messages pass, has time left. */
+  isDriven = false;
   /** When a message left last, or the first came after none was held. */
   #movedMs = noFraction;
   /** Messages that left in a millisecond, as measured last. */
@@ -338,7 +345,7 @@ export class IntakeWindow {
     const leastMs = this.#leastWayMs;
     if (leastMs === Number.POSITIVE_INFINITY) return leastMs;
     const perMs = this.#perMs(nowMs);
-    const heldMs = tripsWorth * leastMs + (runs === 0 ? this.#lateNeededMs : neededMs / runs);
+    const heldMs = (this.isDriven && this.#isFound ? drivenWorth : tripsWorth) * leastMs + (runs === 0 ? this.#lateNeededMs : neededMs / runs);
     const worth = perMs * (heldMs + togetherWorth * (this.#bounds.enoughMs ?? enoughMsDefault));
     return Math.max(times * worth, Math.min(togetherMin, perMs * togetherOfWait * this.#bounds.waitMaxMs));
   }

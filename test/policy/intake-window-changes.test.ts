@@ -202,6 +202,16 @@ describe("an intake window is of no use beyond", () => {
     assert.equal(sizeFrom(10_000, 1_000, 100), 2_480);
   });
 
+  test("what ends in three of the least trips, where the main thread has time left; once it has none, what is held is left as it is", () => {
+    const watched = found(10_000, 1);
+    watched.window.isDriven = true;
+    watched.turn(1_000);
+    assert.equal(watched.whole(0, 100), 20 * (6 + 100 + 20));
+    watched.window.isDriven = false;
+    watched.turn(1_000);
+    assert.equal(watched.whole(0, 100), 2_520);
+  });
+
   test("that, of which receiving is one: it takes as long as what of a settlement is no claim", () => {
     const sizeWith = (claimMs: number, settleMs: number): number => {
       const watched = new Watched({ start: 10_000 });

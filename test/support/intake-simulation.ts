@@ -4,6 +4,7 @@
  */
 import { ByteBudget } from "#runtime/policy/byte-budget.ts";
 import { IntakeWindow, type IntakeBounds } from "#runtime/policy/intake-window.ts";
+import { LoopUse } from "#runtime/policy/loop-use.ts";
 
 export interface Shape {
   /** Runs that are served at once. */
@@ -58,6 +59,9 @@ export class IntakeSimulation {
   readonly #waiting: Message[] = [];
   #serving = 0;
   #loopFreeMs = 0;
+  /** What the loop has been given to do. */
+  #loopWorkMs = 0;
+  readonly #loop: LoopUse;
   #completed = 0;
   #heldMax = 0;
   #heldBytesMax = 0;
@@ -68,6 +72,13 @@ export class IntakeSimulation {
     this.#budget = new ByteBudget(budgetBytes);
     this.window = new IntakeWindow(bounds);
     this.shape = shape;
+    const use = { busyMs: 0, atMs: 0 };
+    this.#loop = new LoopUse(() => {
+      const busyMs = this.#loopWorkMs - Math.max(0, this.#loopFreeMs - this.nowMs);
+      const share = (busyMs - use.busyMs) / (this.nowMs - use.atMs || 1);
+      Object.assign(use, { busyMs, atMs: this.nowMs });
+      return share;
+    });
     this.#tick();
     this.#produce();
   }
@@ -112,6 +123,7 @@ export class IntakeSimulation {
 
   #fetch(): void {
     const isDry = (): boolean => this.#waiting.length === 0;
+    this.window.isDriven = this.#loop.isFree(this.nowMs);
     const room = Math.min(this.window.room(this.nowMs, isDry), this.#budget.room()) - this.#credit;
     if (room > 0) this.#credit += room;
     const { perSecond, receiveMs } = this.shape;
@@ -131,13 +143,20 @@ export class IntakeSimulation {
     this.#budget.took(message.bytes);
     this.#heldMax = Math.max(this.#heldMax, this.window.held);
     this.#heldBytesMax = Math.max(this.#heldBytesMax, this.#budget.heldBytes);
-    this.#loopFreeMs = Math.max(this.#loopFreeMs, this.nowMs) + (this.shape.loopMs ?? 0);
-    this.#after(this.#loopFreeMs - this.nowMs + this.shape.claimMs, () => {
+    this.#after(this.#pass() + this.shape.claimMs, () => {
       message.decidedMs = this.nowMs;
       this.window.tripped(this.nowMs - message.cameMs, undefined);
       this.#waiting.push(message);
       this.#serve();
     });
+  }
+
+  /** When something that passes the loop now is through it. */
+  #pass(): number {
+    const { loopMs = 0 } = this.shape;
+    this.#loopWorkMs += loopMs;
+    this.#loopFreeMs = Math.max(this.#loopFreeMs, this.nowMs) + loopMs;
+    return this.#loopFreeMs - this.nowMs;
   }
 
   #serve(): void {
@@ -157,10 +176,9 @@ export class IntakeSimulation {
   }
 
   #record(message: Message, left: number): void {
-    const { serviceMs, loopMs = 0, records = noRecords } = this.shape;
+    const { serviceMs, records = noRecords } = this.shape;
     if (left === 0) return this.#end(message, this.nowMs - message.begunMs, Math.max(0, this.nowMs - message.begunMs - serviceMs), records.count);
-    this.#loopFreeMs = Math.max(this.#loopFreeMs, this.nowMs) + loopMs;
-    this.#after(this.#loopFreeMs - this.nowMs + records.tripMs, () => this.#record(message, left - 1));
+    this.#after(this.#pass() + records.tripMs, () => this.#record(message, left - 1));
   }
 
   #end(message: Message, tookMs: number, recordingMs: number, records: number): void {
