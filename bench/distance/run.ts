@@ -29,6 +29,10 @@ interface Extent {
   readonly rounds: number;
   /** Of each, in a round. */
   readonly turns: number;
+  /** Before the first round. */
+  readonly warmUp: number;
+  /** Whether the store is filled first: that takes longer than a quick run has. */
+  readonly isFilled: boolean;
 }
 
 const ours = "holdfast";
@@ -56,7 +60,7 @@ const turnMs = 1_500;
 /** Of steps: they cost less than is assumed where a turn is given its length. */
 const stepsTurnMs = 4_000;
 /** Before the first round, in turns: connecting, compiling, finding the window. */
-const warmUpTurns = 2;
+const warmUpTurns = { quick: 1, full: 2 };
 
 /** Redis has its tables twice as large from 2^20 records on, and from 2^21: a run of this bench remains between. */
 const fillerRecords = 1_100_000;
@@ -66,7 +70,13 @@ export async function run(options: DistanceOptions): Promise<number> {
   const { quick = false, rounds = quick ? 1 : 3 } = options;
   const report = new Report("distance", options);
   const delays = quick ? quickDelays : [...roughShares.keys()];
-  const rows = await measure(measured, { delays, rounds, turns: 2 });
+  const rows = await measure(measured, {
+    delays,
+    rounds,
+    turns: quick ? 1 : 2,
+    warmUp: quick ? warmUpTurns.quick : warmUpTurns.full,
+    isFilled: !quick,
+  });
   tell(report, rows);
   tellChart(report, rows, delays);
   return report.end();
@@ -75,12 +85,12 @@ export async function run(options: DistanceOptions): Promise<number> {
 /** The worker alone, as a part of another bench's report. */
 export async function ownDistance(report: Report): Promise<void> {
   const own = measured.filter(([key]) => key === ours);
-  tell(report, await measure(own, { delays: [0, 5, 20], rounds: 3, turns: 4 }));
+  tell(report, await measure(own, { delays: [0, 5, 20], rounds: 3, turns: 4, warmUp: warmUpTurns.full, isFilled: true }));
 }
 
 async function measure(contenders: typeof measured, extent: Extent): Promise<readonly Row[]> {
   return inArena({}, async (arena) => {
-    await fillStore(arena.redis.url);
+    if (extent.isFilled) await fillStore(arena.redis.url);
     const rows: Row[] = [];
     for (const [key, shape] of contenders) rows.push(...(await beside(arena, key, shape, extent)));
     showProgress("");
@@ -101,7 +111,7 @@ async function fillStore(url: string): Promise<void> {
 }
 
 /** One worker at each distance, with messages for one of them at a time. */
-async function beside(arena: Arena, key: ContenderKey, shape: ShapeName, { delays, rounds, turns }: Extent): Promise<readonly Row[]> {
+async function beside(arena: Arena, key: ContenderKey, shape: ShapeName, { delays, rounds, turns, warmUp }: Extent): Promise<readonly Row[]> {
   const away = await Distance.start();
   const placed: { readonly delayMs: number; readonly resident: Resident; readonly stretches: Stretch[] }[] = [];
   const show = (delayMs: number, what: string): void => showProgress(`${contenderOf(key).name}, ${shape}, ${delayMs} ms: ${what}`);
@@ -112,7 +122,7 @@ async function beside(arena: Arena, key: ContenderKey, shape: ShapeName, { delay
       const { events: _, ...messages } = messagesOf(shapeOf(shape), 0);
       const resident = await Resident.start(arena, { contender: contenderOf(key), messages, ground });
       placed.push({ delayMs, resident, stretches: [] });
-      await resident.drain(warmUpTurns * eventsOf(key, shape, delayMs));
+      await resident.drain(warmUp * eventsOf(key, shape, delayMs));
     }
     for (let turn = 1; turn <= rounds * turns; turn += 1) {
       for (const { delayMs, resident, stretches } of placed) {
