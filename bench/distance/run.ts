@@ -85,7 +85,7 @@ export async function run(options: DistanceOptions): Promise<number> {
 /** The worker alone, as a part of another bench's report. */
 export async function ownDistance(report: Report): Promise<void> {
   const own = measured.filter(([key]) => key === ours);
-  tell(report, await measure(own, { delays: [0, 5, 20], rounds: 3, turns: 4, warmUp: warmUpTurns.full, isFilled: true }));
+  tell(report, await measure(own, { delays: [0, 5, 20], rounds: 3, turns: 2, warmUp: warmUpTurns.full, isFilled: true }));
 }
 
 async function measure(contenders: typeof measured, extent: Extent): Promise<readonly Row[]> {
