@@ -72,7 +72,7 @@ const tripsWorth = 2;
  * So many where the main thread has time left, so that only the way limits the rate: with no more than that takes under load any rate would keep itself, and
  * none be driven up. BBR has twice of what the path holds under way for the same reason. Once the main thread is what limits, what is held is not too much.
  */
-const drivenWorth = 3;
+const drivenWorth = 2.5;
 /**
  * The more are held, the more go together, and the less each costs: what waits for so many times as long as is enough still pays, and so
  * do so many, within a part of the time in which a run should begin. Without this a worker that is slowed down would hold less,

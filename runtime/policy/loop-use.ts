@@ -1,7 +1,7 @@
 /** Whether the main thread is what limits, which all messages pass: then to hold more of them brings nothing. */
 
-/** How often its use is looked at. */
-export const loopLookMs = 200;
+/** How often its use is looked at. Far away work comes in bursts, one in the time of a way: a look spans several of them. */
+export const loopLookMs = 1_000;
 /** It limits from so much of its time on: the rest goes by in waking up. */
 export const loopBusyFrom = 0.85;
 

@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { LoopUse, loopBusyFrom, loopLookMs } from "#runtime/policy/loop-use.ts";
 
-test("a loop is free below 85 % of its time, as of a look each 200 ms", () => {
+test("a loop is free below 85 % of its time, as of a look each second", () => {
   const uses = [loopBusyFrom, loopBusyFrom - 0.01, 1];
   const loop = new LoopUse(() => uses.shift()!);
   assert.equal(loop.isFree(0), false);

@@ -2,8 +2,9 @@
 export function watchLoopUse(): () => number {
   let last = performance.eventLoopUtilization();
   return () => {
-    const { utilization } = performance.eventLoopUtilization(last);
-    last = performance.eventLoopUtilization();
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, last);
+    last = now;
     return utilization;
   };
 }
