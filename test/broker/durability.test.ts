@@ -404,3 +404,20 @@ test("lets go of its folder when it cannot listen", async (t) => {
   await assert.rejects(startBroker({ data, port: other.port }), { code: "EADDRINUSE" });
   await withBroker(data, async () => undefined);
 });
+
+test("keeps a queue whose name begins with the name of one that is deleted", async (t) => {
+  const data = await folderOf(t);
+  const options = { entities: { queues: ["orders", "orders/eu"] } };
+  await withBroker(
+    data,
+    async (client, broker) => {
+      const sender = client.createSender("orders/eu");
+      await sender.sendMessages({ body: "before" });
+      await administrationOf(broker).deleteQueue("orders");
+      await sender.sendMessages({ body: "after" });
+    },
+    options,
+  );
+  await withBroker(data, async (_, broker) => assert.deepEqual(Object.keys(broker.inspect().queues), ["orders/eu", "orders/eu/$DeadLetterQueue"]), options);
+  await withBroker(data, async (_, broker) => assert.equal(broker.inspect().queues["orders/eu"]?.states.active, 2), options);
+});

@@ -11,6 +11,7 @@
 import { copyFileSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { serialize } from "node:v8";
+import { belongsTo } from "../entities/belonging.ts";
 import type { EntitiesConfig } from "../entities/entities-config.ts";
 import type { EntityJournal } from "../entities/message-store.ts";
 import { type FolderLock, lockFolder } from "./folder-lock.ts";
@@ -169,9 +170,8 @@ export class Journal {
 
   /** An entity is gone with all it held, sub-queues and subscriptions, too. */
   forget(gone: string): void {
-    const key = gone.toLowerCase();
     for (const [path, id] of this.#ids) {
-      if (path !== key && !path.startsWith(`${key}/`)) continue;
+      if (!belongsTo(path, gone)) continue;
       this.#ids.delete(path);
       this.#append(pack([kind.forget, id]));
     }

@@ -1,4 +1,5 @@
 // All links to entities that are open now, so that they can be closed from outside: when an entity goes, or on purpose.
+import { belongsTo } from "../entities/belonging.ts";
 import { entityNotFound } from "./refusals.ts";
 import type { WireConnection, WireError } from "./wire.ts";
 
@@ -32,9 +33,8 @@ export class OpenLinks {
 
   /** Closes the links of an entity that is gone, with all that belonged to it. */
   closeGone(gone: string): void {
-    const key = gone.toLowerCase();
     this.close(
-      ({ path }) => path.toLowerCase() === key || path.toLowerCase().startsWith(`${key}/`),
+      ({ path }) => belongsTo(path, gone),
       () => entityNotFound(gone),
     );
   }
