@@ -1,6 +1,9 @@
 import { strict as assert } from "node:assert";
+import { connect } from "node:net";
+import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { readRule } from "#load/broker/administration/rules.ts";
+import { compare } from "#load/broker/filters/sql-evaluate.ts";
 import { administrationOf } from "../support/broker-administration.ts";
 import { startBench } from "../support/broker.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -371,17 +374,34 @@ test("moves waiting messages on when their queue is set to forward, dead letters
   assert.equal(account("from").states.active, 1);
 });
 
+test("answers whatever a request asks for, and goes on", async (t) => {
+  const { broker } = await startBench(t, { entities });
+  const statusOf = async (target: string): Promise<string | undefined> => {
+    const socket = connect(broker.port, broker.host);
+    socket.write(`GET ${target} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n`);
+    return /^HTTP\/1\.1 (\d+)/.exec(await text(socket))?.[1];
+  };
+  const query = "?api-version=2021-05";
+  const asked = ["//", "/%", "http://[", "http://here/orders", "/in%2fboxes", "/orders", "/", "/orders//"].map((path) => `${path}${query}`);
+  const answered = [];
+  for (const target of asked) answered.push(await statusOf(target));
+  assert.deepEqual(answered, ["404", "404", "404", "200", "200", "200", "404", "200"]);
+});
+
 test("takes a time of a rule that names no zone as UTC, wherever it runs", () => {
   const before = process.env["TZ"];
   process.env["TZ"] = "Asia/Tokyo";
   try {
-    const at = (text: string): unknown => {
-      const pair = { Key: "at", Value: { "@type": "l28:dateTime", "#text": text } };
+    const at = (written: string): unknown => {
+      const pair = { Key: "at", Value: { "@type": "l28:dateTime", "#text": written } };
       const rule = readRule("r", { Filter: { "@type": "CorrelationFilter", Properties: { KeyValueOfstringanyType: pair } } });
       return rule.filter.kind === "correlation" ? rule.filter.properties.get("at") : undefined;
     };
     const expected = new Date(Date.UTC(2026, 0, 2, 3, 4, 5));
-    for (const text of ["2026-01-02T03:04:05", "2026-01-02T03:04:05Z", "2026-01-02T05:04:05+02:00"]) assert.deepEqual(at(text), expected, text);
+    for (const written of ["2026-01-02T03:04:05", "2026-01-02T03:04:05Z", "2026-01-02T05:04:05+02:00"]) {
+      assert.deepEqual(at(written), expected, written);
+      assert.equal(compare("=", expected, written), true, `expected a condition to read ${written} as the same time`);
+    }
   } finally {
     if (before === undefined) delete process.env["TZ"];
     else process.env["TZ"] = before;

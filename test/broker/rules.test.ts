@@ -14,6 +14,7 @@ import { attachedSender, Signal } from "../amqp/support/loopback.ts";
 import { administrationOf } from "../support/broker-administration.ts";
 import { type BrokerBench, startBench } from "../support/broker.ts";
 import { oddNames, oddWords } from "../support/odd-names.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 import { connectWire, WireNode } from "../support/broker-wire.ts";
 import { eventually } from "../support/eventually.ts";
 
@@ -256,6 +257,46 @@ test("lets an action's statements follow one another, and keeps names and types 
     ["c-2", "c-2", "changed", undefined, "application/x", "whole", "l", "s"],
   );
   assert.equal((message?.expiresAtUtc?.getTime() ?? 0) - (message?.enqueuedTimeUtc?.getTime() ?? 0), 5000);
+});
+
+const lives: readonly (readonly [value: string, ms: number | undefined])[] = [
+  ["sys.TimeToLive / 2", 30_000],
+  ["sys.TimeToLive * 0.5", 30_000],
+  ["1000.9", 1000],
+  ["-5", 1],
+  ["NULL", undefined],
+];
+for (const [value, ms] of lives) {
+  test(`lets a copy live ${ms === undefined ? "as long as its subscription lets it" : `${ms} ms`} after SET sys.TimeToLive = ${value}`, async (t) => {
+    const { client, broker } = await startBench(t, { entities: { topics }, clock: new ManualClock() });
+    await client.createRuleManager("news", "s").createRule("life", { sqlExpression: "1=1" }, { sqlExpression: `SET sys.TimeToLive = ${value}` });
+    await client.createSender("news").sendMessages(whole);
+    const copy = broker.inspectMessages("news/Subscriptions/s")?.messages.at(-1);
+    assert.equal(copy?.expiresAt, ms === undefined ? null : new Date(Date.parse(copy?.enqueuedAt ?? "") + ms).toISOString());
+  });
+}
+
+test("dead-letters a copy for whose life an action gives no time", async (t) => {
+  const bench = await start(t);
+  const rules = bench.client.createRuleManager("news", "s");
+  await rules.deleteRule("$Default");
+  await rules.createRule("life", { sqlExpression: "1=1" }, { sqlExpression: "SET sys.TimeToLive = 'long'" });
+  await bench.client.createSender("news").sendMessages(whole);
+  const [letter] = await bench.client.createReceiver("news", "s", { subQueueType: "deadLetter" }).receiveMessages(1);
+  assert.match(letter?.deadLetterErrorDescription ?? "", /expected milliseconds for sys\.TimeToLive, found a string/);
+});
+
+test("leaves a copy its id whatever an action does, for clients settle none without one", async (t) => {
+  const bench = await start(t);
+  const rules = bench.client.createRuleManager("news", "s");
+  await rules.deleteRule("$Default");
+  await rules.createRule("id", { sqlExpression: "1=1" }, { sqlExpression: "SET sys.MessageId = 'other'; REMOVE sys.MessageId; SET sys.To = sys.MessageId" });
+  await bench.client.createSender("news").sendMessages(whole);
+  const receiver = bench.client.createReceiver("news", "s");
+  const [message] = await receiver.receiveMessages(1);
+  assert.ok(message);
+  assert.deepEqual([message.messageId, message.to], ["m", "m"]);
+  await receiver.completeMessage(message);
 });
 
 test("changes rules while messages flow, and each message meets the rules of its moment", async (t) => {

@@ -16,12 +16,12 @@ export function serveAdministration(context: AdministrationContext, request: Inc
     if (bytes <= bodyBytesMax) chunks.push(chunk);
   });
   request.on("end", () => {
-    const url = new URL(request.url ?? "/", "http://broker");
+    const { path, query } = targetOf(request.url ?? "/");
     const base = `${request.socket instanceof TLSSocket ? "https" : "http"}://${request.headers.host ?? "localhost"}`;
     const call = {
       method: request.method ?? "GET",
-      path: decodePath(url.pathname),
-      query: url.searchParams,
+      path,
+      query,
       authorization: request.headers.authorization,
       ifMatch: request.headers["if-match"],
       body: Buffer.concat(chunks).toString("utf8"),
@@ -37,6 +37,12 @@ function answerSafely(context: AdministrationContext, call: Call): Answer {
   } catch (error) {
     return complete(context, call, refuse(500, error instanceof Error ? error.message : String(error)));
   }
+}
+
+/** What a request asks for: an entity's path, whatever it may hold, and the query behind it. A proxy's form of it names the host before that. */
+function targetOf(target: string): Pick<Call, "path" | "query"> {
+  const [, path = "", query = ""] = /^(?:https?:\/\/[^/?]*)?([^?]*)\??(.*)$/is.exec(target) ?? [];
+  return { path: decodePath(path), query: new URLSearchParams(query) };
 }
 
 function decodePath(path: string): string {

@@ -6,7 +6,7 @@ import { type PropertyField, withFields } from "../codec/message-fields.ts";
 import type { MessageContent } from "../entities/message.ts";
 import type { MessageView } from "./message-view.ts";
 import type { Property, Statement, Value } from "./sql-ast.ts";
-import { evaluate, type FilterView, textOf } from "./sql-evaluate.ts";
+import { describe, evaluate, FilterEvaluationError, type FilterView, textOf } from "./sql-evaluate.ts";
 import { type SystemProperty, systemProperties } from "./system-properties.ts";
 
 /** @throws FilterEvaluationError when a value cannot be computed */
@@ -41,7 +41,8 @@ class Draft implements FilterView {
   set(property: Property, value: Value): void {
     const system = systemOf(property);
     if (system === undefined) this.#properties.set(this.#nameOf(property.name), value === undefined ? undefined : likened(value, this.valueOf(property)));
-    else if (system === "timeToLive") this.#timeToLiveMs = typeof value === "number" ? Math.max(1, value) : undefined;
+    else if (system === "timeToLive") this.#timeToLiveMs = value === undefined ? undefined : lifeOf(value);
+    else if (system === "messageId" && value === undefined) this.#fields.delete(system);
     else if (isField(system)) this.#fields.set(system, value === undefined ? undefined : textOf(value));
   }
 
@@ -64,6 +65,13 @@ function systemOf({ scope, name }: Property): SystemProperty | undefined {
 
 function isField(property: SystemProperty): property is PropertyField {
   return !["timeToLive", "scheduledEnqueueTime", "enqueuedTime", "sequenceNumber", "deliveryCount", "partitionKey"].includes(property);
+}
+
+/** Whole milliseconds that a message lives, however they were computed. */
+function lifeOf(value: NonNullable<Value>): number {
+  const ms = value instanceof Double ? value.value : typeof value === "bigint" ? Number(value) : value;
+  if (typeof ms !== "number" || Number.isNaN(ms)) throw new FilterEvaluationError(`expected milliseconds for sys.TimeToLive, found ${describe(value)}`);
+  return Math.max(1, Math.floor(ms));
 }
 
 /** A value as one of the type that the property has had, where it can be one. */

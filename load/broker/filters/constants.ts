@@ -3,6 +3,7 @@
 // so that it reads back as it was given, with no digit lost.
 import { Double } from "../codec/encoded.ts";
 import { ticksOf } from "../entities/durations.ts";
+import { timeOf } from "./times.ts";
 import type { Constant, ExactType, Value } from "./sql-ast.ts";
 
 const wholePattern = /^[+-]?\d+$/;
@@ -49,7 +50,7 @@ export function constantOf(type: string, text: string): Constant {
     case "boolean":
       return /^(?:true|1)$/i.test(trimmed) ? true : /^(?:false|0)$/i.test(trimmed) ? false : undefined;
     case "dateTime":
-      return dateOf(trimmed);
+      return timeOf(trimmed);
     case "base64Binary":
       return Buffer.from(trimmed, "base64");
     case "char":
@@ -57,12 +58,6 @@ export function constantOf(type: string, text: string): Constant {
     default:
       return Object.hasOwn(isWritten, type) && isWritten[type as keyof typeof isWritten](trimmed) ? { type: type as ExactType, text: trimmed } : undefined;
   }
-}
-
-/** One that names no zone is meant as UTC, wherever this runs. */
-function dateOf(text: string): Date | undefined {
-  const date = new Date(/(?:[zZ]|[+-]\d\d:?\d\d)$/.test(text) ? text : `${text}Z`);
-  return Number.isNaN(date.getTime()) ? undefined : date;
 }
 
 /** A constant's type by its XML Schema name, and its text. */

@@ -2,6 +2,7 @@
 // compared with it; a condition selects a message when it is true, not when it is unknown.
 import { randomUUID } from "node:crypto";
 import { Double } from "../codec/encoded.ts";
+import { timeOf } from "./times.ts";
 import type { Arithmetic, Comparison, Expression, Property, Value } from "./sql-ast.ts";
 
 /** What filters see of a message. */
@@ -123,7 +124,7 @@ function orderOf(left: Exclude<NonNullable<Value>, Double>, right: Exclude<NonNu
 
 /** Times compare with each other, and with text that is a time: conditions cannot write one down otherwise. */
 function timesOrder(left: Exclude<NonNullable<Value>, Double>, right: Exclude<NonNullable<Value>, Double>): number | undefined {
-  const [a, b] = [left, right].map((value) => (value instanceof Date ? value.getTime() : typeof value === "string" ? Date.parse(value) : NaN));
+  const [a, b] = [left, right].map((value) => (value instanceof Date ? value.getTime() : typeof value === "string" ? (timeOf(value)?.getTime() ?? NaN) : NaN));
   return a === undefined || b === undefined || Number.isNaN(a - b) ? undefined : a - b;
 }
 
@@ -190,7 +191,8 @@ function narrow(value: bigint): number | bigint {
   return Number.isSafeInteger(number) ? number : BigInt.asIntN(64, value);
 }
 
-function describe(value: NonNullable<Value>): string {
+/** A value by its kind, for an error. */
+export function describe(value: NonNullable<Value>): string {
   if (value instanceof Double) return "a number";
   return value instanceof Date ? "a time" : Buffer.isBuffer(value) ? "binary" : `a ${typeof value}`;
 }
