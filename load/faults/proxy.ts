@@ -17,6 +17,8 @@ interface Placed {
   readonly toxic: Toxic;
   /** Connections that it is wrong with, so far as that was drawn. */
   readonly drawn: Map<Connection, boolean>;
+  /** What is still to happen to connections. */
+  readonly timers: Map<Connection, NodeJS.Timeout>;
 }
 
 class Connection {
@@ -25,7 +27,6 @@ class Connection {
   readonly flows: Flow[] = [];
   /** Met a black hole that lasts. */
   readonly silenced = new Set<Toxic>();
-  readonly timers = new Set<NodeJS.Timeout>();
 
   constructor(client: Socket, server: Socket) {
     this.client = client;
@@ -83,7 +84,7 @@ export class FaultProxy {
   async add(input: ToxicInput): Promise<number> {
     const toxic = toxicSchema.parse(input);
     const id = (this.#lastId += 1);
-    const placed: Placed = { toxic, drawn: new Map() };
+    const placed: Placed = { toxic, drawn: new Map(), timers: new Map() };
     this.#placed.set(id, placed);
     for (const connection of this.#connections) this.#meet(connection, placed);
     this.#changed();
@@ -93,22 +94,28 @@ export class FaultProxy {
 
   /** Ends one fault; resolves when it is over. */
   async remove(id: number): Promise<void> {
-    this.#placed.delete(id);
+    this.#takeAway(id);
     this.#changed();
     await this.#adjustDoor();
   }
 
   async clear(): Promise<void> {
-    this.#placed.clear();
+    for (const id of this.#placed.keys()) this.#takeAway(id);
     this.#changed();
     await this.#adjustDoor();
   }
 
   async stop(): Promise<void> {
-    this.#placed.clear();
+    for (const id of this.#placed.keys()) this.#takeAway(id);
     for (const connection of this.#connections) connection.close();
     await this.#door;
     await this.#close();
+  }
+
+  /** What it had not done yet, it does not do any more. */
+  #takeAway(id: number): void {
+    for (const timer of this.#placed.get(id)?.timers.values() ?? []) clearTimeout(timer);
+    this.#placed.delete(id);
   }
 
   #changed(): void {
@@ -164,22 +171,26 @@ export class FaultProxy {
 
   #forget(connection: Connection): void {
     if (!connection.client.destroyed || !connection.server.destroyed) return;
-    for (const timer of connection.timers) clearTimeout(timer);
     this.#connections.delete(connection);
-    for (const { drawn } of this.#placed.values()) drawn.delete(connection);
+    for (const { drawn, timers } of this.#placed.values()) {
+      drawn.delete(connection);
+      clearTimeout(timers.get(connection));
+      timers.delete(connection);
+    }
   }
 
   /** A fault and a connection meet: it is drawn whether it is wrong with this one, and what happens once, happens. */
-  #meet(connection: Connection, { toxic, drawn }: Placed): void {
+  #meet(connection: Connection, { toxic, drawn, timers }: Placed): void {
     const isWrong = toxic.share === 1 || this.#options.random() < toxic.share;
     drawn.set(connection, isWrong);
     if (!isWrong) return;
     if (toxic.kind === "down") connection.close();
     if (toxic.kind === "black-hole" && toxic.forGood) connection.silenced.add(toxic);
-    if (toxic.kind === "reset") {
-      const timer = setTimeout(() => connection.reset(), toxic.afterMs);
-      connection.timers.add(timer);
-    }
+    if (toxic.kind === "reset")
+      timers.set(
+        connection,
+        setTimeout(() => connection.reset(), toxic.afterMs),
+      );
   }
 
   #toxicsOf(connection: Connection, direction: Direction): readonly Toxic[] {

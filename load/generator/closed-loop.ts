@@ -5,6 +5,7 @@ import type { Due } from "./paced.ts";
 export class ClosedLoop {
   readonly #inFlightMax: number;
   #inFlight = 0;
+  #isStopped = false;
   #changed = Promise.withResolvers<void>();
 
   constructor(inFlightMax: number) {
@@ -24,6 +25,12 @@ export class ClosedLoop {
     this.#changed = Promise.withResolvers();
   }
 
+  /** Hands out no more: what is under way may never end. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#changed.resolve();
+  }
+
   /** Hands out as many as there is room for, batch by batch; what is handed out is under way until it has `ended`. */
   async *release<Item>(items: Iterable<Item>, clock: Pick<Clock, "monotonicMs">): AsyncGenerator<readonly Due<Item>[]> {
     let batch: Due<Item>[] = [];
@@ -32,7 +39,8 @@ export class ClosedLoop {
         yield batch;
         batch = [];
       }
-      while (this.#inFlight >= this.#inFlightMax) await this.#changed.promise;
+      while (this.#inFlight >= this.#inFlightMax && !this.#isStopped) await this.#changed.promise;
+      if (this.#isStopped) return;
       this.#inFlight += 1;
       batch.push({ item, intendedAtMs: clock.monotonicMs() });
     }

@@ -51,12 +51,20 @@ export class Drive {
 
   /** Sends until the stream is over or the signal; resolves when everything is confirmed. */
   async run(signal?: AbortSignal): Promise<SendReport> {
-    const sender = new Sender(this.#options);
-    for await (const due of this.#arriving()) {
-      for (const { item, intendedAtMs } of due) if (item.kind === "first") this.#intendedAtMs[item.index] = intendedAtMs;
-      await sender.add(due.map(({ item }) => item));
-      await sender.flush();
-      if (signal?.aborted === true || !sender.isSending) break;
+    // A closed loop may wait for events that never end.
+    const stop = (): void => this.#loop?.stop();
+    const sender = new Sender({ ...this.#options, onFailure: stop });
+    signal?.addEventListener("abort", stop);
+    if (signal?.aborted === true) stop();
+    try {
+      for await (const due of this.#arriving()) {
+        for (const { item, intendedAtMs } of due) if (item.kind === "first") this.#intendedAtMs[item.index] = intendedAtMs;
+        await sender.add(due.map(({ item }) => item));
+        await sender.flush();
+        if (signal?.aborted === true || !sender.isSending) break;
+      }
+    } finally {
+      signal?.removeEventListener("abort", stop);
     }
     return sender.finish();
   }

@@ -25,6 +25,8 @@ export interface SenderOptions {
   readonly attemptsMax?: number;
   /** Pause before the second try, doubled each time; default 100. */
   readonly baseDelayMs?: number;
+  /** Called when a send has failed at every try. */
+  readonly onFailure?: () => void;
 }
 
 /** What became of a stream. */
@@ -39,7 +41,7 @@ export interface SendReport {
   readonly failure: string | undefined;
 }
 
-const defaults = { inFlightMax: 4, batchMessagesMax: 64, batchBytesMax: 512 * 1024, attemptsMax: 5, baseDelayMs: 100 };
+const defaults = { inFlightMax: 4, batchMessagesMax: 64, batchBytesMax: 512 * 1024, attemptsMax: 5, baseDelayMs: 100, onFailure: (): void => undefined };
 
 /** Sends generated messages in batches, a bounded number of them at once, and counts what the broker confirmed. */
 export class Sender {
@@ -117,6 +119,7 @@ export class Sender {
         if (attempt >= attemptsMax) {
           this.#unconfirmed += batch.length;
           this.#failure ??= messageOf(error);
+          this.#options.onFailure();
           return;
         }
         this.#sendsRepeated++;

@@ -10,7 +10,7 @@ import { readProfile } from "#load/generator/profile.ts";
 import type { Timer } from "#runtime/core/clock.ts";
 import type { OutgoingMessage } from "#runtime/core/delivery.ts";
 import type { Publisher } from "#runtime/ports/publisher.ts";
-import { eventually } from "../support/eventually.ts";
+import { eventually, within } from "../support/eventually.ts";
 
 const profiles = resolve(import.meta.dirname, "../../load/generator/profiles");
 
@@ -217,5 +217,20 @@ describe("a drive", () => {
     const report = await running;
     assert.equal(report.accepted.first, 200);
     assert.ok(report.accepted.duplicate > 20 && report.accepted.poison > 5);
+  });
+
+  test("in a closed loop ends at the signal, and when nothing can be sent, though what is under way never ends", async () => {
+    const closed = { ...profile, arrivals: { kind: "closed", inFlight: 10 } } as const;
+    const stop = new AbortController();
+    const publisher = new FakePublisher();
+    const running = new Drive({ profile: closed, publisher, entity: "queue", clock: new FakeClock() }).run(stop.signal);
+    await eventually("ten events", () => publisher.sent.length === 10);
+    stop.abort();
+    assert.equal((await within("the drive to end", running)).accepted.first, 10);
+    const refusing = new FakePublisher(() => {
+      throw new Error("nobody there");
+    });
+    const report = await within("the drive to end", new Drive({ profile: closed, publisher: refusing, entity: "queue", clock: new FakeClock() }).run());
+    assert.deepEqual([report.failure, report.unconfirmed, report.accepted.first], ["nobody there", 10, 0]);
   });
 });

@@ -239,6 +239,16 @@ describe("the fault proxy", () => {
     });
   });
 
+  test("reset resets nothing any more once it is over", async () => {
+    const caller = await call();
+    await roundTripMs(caller);
+    const id = await proxy.add({ kind: "reset", afterMs: 50 });
+    await proxy.remove(id);
+    await proxy.add({ kind: "latency", latencyMs: 40 });
+    assert.ok((await roundTripMs(caller)) > 50, "expected to look after its time");
+    assert.equal(caller.closed(), undefined);
+  });
+
   test("slicing makes many small pieces of one, with a pause between", async () => {
     const caller = await call();
     await proxy.add({ kind: "slicing", bytes: 10, delayMs: 10, direction: "to-client" });
