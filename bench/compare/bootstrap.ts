@@ -17,12 +17,14 @@ export function ratioInterval(before: readonly number[], after: readonly number[
   return { ratio: median(after) / median(before), low: ratios[Math.floor(resamples * tail)]!, high: ratios[Math.ceil(resamples * (1 - tail)) - 1]! };
 }
 
-export type Change = "more" | "less" | "same" | "too few samples";
+export type Change = "more" | "less" | "same" | "too few samples" | "not measured";
 
 /** Fewer say nothing of how they spread. */
 const samplesMin = 3;
 /** `tolerance`: of 1; so small a change is none. */
 export function changeOf(before: readonly number[], after: readonly number[], { low, high }: Interval, tolerance: number): Change {
+  // A figure that is no number, because something divided by nothing, is null in a document, which counts as 0 where it is sorted.
+  if (![...before, ...after].every((sample) => Number.isFinite(sample))) return "not measured";
   if (Math.min(before.length, after.length) < samplesMin) return "too few samples";
   if (low > 1 + tolerance) return "more";
   return high < 1 - tolerance ? "less" : "same";

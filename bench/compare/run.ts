@@ -23,7 +23,10 @@ export function compare(before: readonly ReportDocument[], after: readonly Repor
       if (two === undefined) return [];
       const interval = ratioInterval(one.samples, two.samples, random);
       const change = changeOf(one.samples, two.samples, interval, tolerance);
-      return [{ name: `${scenario}: ${name}`, before: one, after: two, ...interval, change, isWorse: change === (one.better === "more" ? "less" : "more") }];
+      const isLost = change === "not measured" && !two.samples.every((sample) => Number.isFinite(sample));
+      return [
+        { name: `${scenario}: ${name}`, before: one, after: two, ...interval, change, isWorse: isLost || change === (one.better === "more" ? "less" : "more") },
+      ];
     });
   });
 }
@@ -34,11 +37,15 @@ export function run(before: string, after: string, { all = false, tolerance }: {
 
 /** Prints a table, of all or of what has changed. Returns the exit code. */
 export function tellCompared(all: readonly Compared[], isAll: boolean): number {
-  const shown = isAll ? all : all.filter(({ change }) => change === "more" || change === "less");
+  const shown = isAll ? all : all.filter(({ change }) => change !== "same" && change !== "too few samples");
   const table = new Table({ head: ["ratio", "A", "B", "B / A", "95 % of", ""], style: { head: [], border: [], compact: true } });
   for (const { name, before: one, after: two, ratio, low, high, change, isWorse } of shown) {
-    const verdict = change === "more" || change === "less" ? (isWorse ? "WORSE" : "better") : change;
-    table.push([name, one.median.toFixed(2), two.median.toFixed(2), ratio.toFixed(3), `${low.toFixed(3)}–${high.toFixed(3)}`, verdict]);
+    const medians = [one, two].map(({ samples, median }) => (samples.every((sample) => Number.isFinite(sample)) ? median.toFixed(2) : "–"));
+    if (change === "not measured") table.push([name, ...medians, "–", "–", isWorse ? "WORSE: not measured" : change]);
+    else {
+      const verdict = change === "more" || change === "less" ? (isWorse ? "WORSE" : "better") : change;
+      table.push([name, ...medians, ratio.toFixed(3), `${low.toFixed(3)}–${high.toFixed(3)}`, verdict]);
+    }
   }
   const worse = all.filter((one) => one.isWorse).length;
   const unsure = all.filter(({ change }) => change === "too few samples").length;

@@ -13,13 +13,15 @@ export function collect(scenarios: readonly ReportDocument[]): Collected {
 }
 
 export function readCollected(file: string): readonly ReportDocument[] {
-  let found: Partial<Collected> & Partial<ReportDocument>;
+  let found: (Partial<Collected> & Partial<ReportDocument>) | null;
   try {
     found = JSON.parse(readFileSync(file, "utf8")) as typeof found;
   } catch (error) {
     throw new ConfigurationError(`${file}: expected the JSON of a bench, ${messageOf(error)}`);
   }
-  if (found.schema !== schemaVersion)
-    throw new ConfigurationError(`${file}: expected the JSON of a bench with schema ${schemaVersion}, found schema ${String(found.schema)}`);
+  if (found?.schema !== schemaVersion)
+    throw new ConfigurationError(
+      `${file}: expected the JSON of a bench with schema ${schemaVersion}, found ${found === null ? "null" : `schema ${String(found.schema)}`}`,
+    );
   return found.scenarios ?? [found as ReportDocument];
 }

@@ -19,7 +19,7 @@ export function reportPage(documents: readonly ReportDocument[]): string {
   const parts: Readonly<Record<string, string>> = {
     "uplot.css": textOf(require.resolve("uplot/dist/uPlot.min.css")),
     "uplot.js": inScript(textOf(require.resolve("uplot/dist/uPlot.iife.min.js"))),
-    data: inScript(JSON.stringify(documents)),
+    data: JSON.stringify(documents).replaceAll("<", "\\u003c"),
   };
   const template = readFileSync(join(import.meta.dirname, "page.html"), "utf8");
   return template.replace(/\/\*\{(.+?)\}\*\//g, (_, name: string) => parts[name] ?? "");

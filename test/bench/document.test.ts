@@ -104,12 +104,14 @@ describe("a bench's document", () => {
   });
 
   test("makes a page that needs nothing else and that no text in it can break", () => {
-    const { document } = reported((report) => report.remark("</script><script>alert(1)</script>"));
+    const { document } = reported((report) => report.remark("</script><!-- <script>alert(1)</script>"));
     const page = reportPage([document]);
     assert.match(page, /uPlot/);
     assert.ok(!page.includes("alert(1)</script>"));
     assert.ok(!/<(?:script|link|img)[^>]+(?:src|href)="(?!data:)/.test(page));
     assert.ok(!page.includes("/*{"));
+    const [, data = ""] = /<script type="application\/json" id="data">\s*(.*?)\s*<\/script>/s.exec(page) ?? [];
+    assert.deepEqual(JSON.parse(data), [document]);
   });
 });
 
@@ -233,6 +235,13 @@ describe("comparing runs", () => {
       const worse = compared(before, documentWith("worse.json", spread(3, 4), spread(1.5, 5)));
       assert.equal(worse.status, 1);
       assert.match(worse.text, /trial: late.*WORSE/);
+      const lost = compared(before, documentWith("lost.json", spread(3, 4), [1, Number.NaN, 1]));
+      assert.equal(lost.status, 1, "what was measured, and is not any more, is not better");
+      assert.match(lost.text, /trial: late.*WORSE: not measured/);
+      const none = documentWith("none.json", spread(3, 4), [Number.NaN, Number.NaN, Number.NaN]);
+      assert.equal(compared(none, before).status, 0);
+      writeFileSync(join(folder, "other.json"), "null");
+      assert.match(compared(before, join(folder, "other.json")).text, /other\.json: expected the JSON of a bench with schema 1/);
       writeFileSync(join(folder, "other.json"), "{}");
       assert.match(compared(before, join(folder, "other.json")).text, /other\.json: expected the JSON of a bench with schema 1/);
     });
