@@ -1,5 +1,5 @@
 /** The contracts that others have: those of a folder, or of a commit, whose files are written beside today's for as long as they are read. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
@@ -19,6 +19,8 @@ const outputBytesMax = 256 * 1024 * 1024;
 export async function openBase(folder: string, against: string | undefined): Promise<ContractsBase> {
   if (against !== undefined && statSync(against, { throwIfNoEntry: false })?.isDirectory() === true)
     return { registry: await reading(against, () => openRegistry(resolve(against))), named: against };
+  const none = whyNoRepository(folder, against);
+  if (none !== undefined) return { registry: undefined, named: `nothing: ${none}` };
   const ref = against ?? defaultRef(folder);
   if (ref === undefined) return { registry: undefined, named: `nothing: ${whyNone(folder)}` };
   const files = filesAt(folder, ref);
@@ -81,6 +83,22 @@ function ask(folder: string, ...args: readonly string[]): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Undefined where there is a repository. Throws `ConfigurationError` where there is one that git does not read, as that of another user: compared with nothing,
+ * whatever breaks somebody would pass.
+ */
+function whyNoRepository(folder: string, against: string | undefined): string | undefined {
+  const { status, stderr, error } = spawnSync("git", ["-C", folder, "rev-parse", "--git-dir"], { encoding: "utf8", env: { ...process.env, LC_ALL: "C" } });
+  if (status === 0) return undefined;
+  const said = error === undefined ? stderr.trim().split("\n", 1).join("") : error.message;
+  const isWithoutGit = (error as NodeJS.ErrnoException | undefined)?.code === "ENOENT";
+  if (against !== undefined || !(isWithoutGit || /not a git repository/.test(said)))
+    throw new ConfigurationError(
+      `--against: expected a folder, or a repository around ${folder} that git reads, got '${(against ?? "").slice(0, 100)}' where git said: ${said.slice(0, 300)}; mend that, or name a folder`,
+    );
+  return isWithoutGit ? "git is not installed" : "there is no commit to compare with";
 }
 
 function commitAt(folder: string, ref: string): string | undefined {

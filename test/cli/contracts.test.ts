@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { openBase } from "#runtime/cli/contracts-base.ts";
 import { folderOfTest, objectOf, writeFilesTo } from "../support/contract-files.ts";
 import { runCommand } from "../support/holdfast-command.ts";
 
@@ -124,4 +125,27 @@ test("contracts types and docs write what the contracts say, and fail a check wh
   assert.deepEqual([fresh.code, (JSON.parse(shown.stdout) as { asyncapi: string }).asyncapi], [0, "3.0.0"]);
   writeFilesTo(folder, { "events/OrderPlaced/1.1.json": objectOf({ id: text, note: text }) });
   assert.equal((await run("types", "--check")).code, 1);
+});
+
+test("contracts check fails where git refuses the repository, and says so where there is no git", async (t) => {
+  const folder = folderOfTest(t, { "contracts/OrderPlaced/1.0.json": objectOf({ id: text }) });
+  git(folder, "init", "-q");
+  git(folder, "add", "-A");
+  git(folder, "commit", "-qm", "one");
+  const base = (against?: string) => openBase(join(folder, "contracts"), against);
+  t.after(() => Object.assign(process.env, { PATH: path }));
+  const path = process.env["PATH"];
+  process.env["GIT_TEST_ASSUME_DIFFERENT_OWNER"] = "1";
+  try {
+    await assert.rejects(base(), {
+      name: "ConfigurationError",
+      message: /--against: expected .* that git reads, got '' where git said: fatal: .*(?:dubious|unsafe)/,
+    });
+  } finally {
+    delete process.env["GIT_TEST_ASSUME_DIFFERENT_OWNER"];
+  }
+  assert.equal((await base("HEAD")).named, "HEAD");
+  process.env["PATH"] = folder;
+  assert.deepEqual(await base(), { registry: undefined, named: "nothing: git is not installed" });
+  await assert.rejects(base("HEAD"), { message: /got 'HEAD' where git said: spawnSync git ENOENT/ });
 });
