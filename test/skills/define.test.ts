@@ -140,7 +140,13 @@ test("a dependency that cannot be used is refused where it is defined", () => {
   refused(dependency({ retry: { attemptsMax: 1.5 } }), /got 1\.5$/);
   refused(dependency({ baseUrl: "x.example" }), /expected an absolute http: or https: URL, got "x\.example"$/);
   refused(dependency({ baseUrl: "https://u:hunter2@x.example" }), /^(?!.*hunter2).*expected a URL without credentials/);
-  refused(dependency({ baseUrl: "https://x.example?a=1" }), /expected a URL without query or fragment/);
+  refused(
+    dependency({ baseUrl: "https://x.example/api?code=hunter2" }),
+    /^(?!.*hunter2).*expected a URL without query or fragment, got "https:\/\/x\.example\/api\?…"/,
+  );
+  refused(dependency({ baseUrl: "https://x.example/#hunter2" }), /^(?!.*hunter2).*expected a URL without query or fragment/);
+  refused(dependency({ baseUrl: "ftp://u:hunter2@x.example" }), /^(?!.*hunter2).*expected an absolute http: or https: URL, got "ftp:\/\/…@x\.example"/);
+  refused(dependency({ baseUrl: "https://u:hunter2@x:y:z" }), /^(?!.*hunter2).*expected an absolute http: or https: URL/);
   refused(dependency({ request: run, baseUrl: "https://x.example" }), /expected either a request function or baseUrl/);
 });
 

@@ -240,12 +240,17 @@ const knownKeys = [
   "schemas",
 ];
 
+/** Without what may be a secret: credentials before the host, and what follows the path. */
+function shownUrl(value: unknown): unknown {
+  return typeof value === "string" ? value.replace(/^([^/?#]*:)?\/\/[^?#]*@/, "$1//…@").replace(/[?#].*$/s, "?…") : value;
+}
+
 /** Refuses anything but an absolute http(s) URL without credentials, query or fragment; drops a slash at its end. */
 export function checkBaseUrl(owner: string, value: unknown): string {
   const url = typeof value === "string" ? URL.parse(value) : null;
-  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) refuse(owner, "an absolute http: or https: URL", value);
+  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) refuse(owner, "an absolute http: or https: URL", shownUrl(value));
   if (url.username !== "" || url.password !== "") refuse(owner, "a URL without credentials (send them in a header)", `${url.protocol}//…@${url.host}`);
-  if (url.search !== "" || url.hash !== "") refuse(owner, "a URL without query or fragment", value);
+  if (url.search !== "" || url.hash !== "") refuse(owner, "a URL without query or fragment", shownUrl(value));
   return url.href.replace(/\/$/, "");
 }
 
