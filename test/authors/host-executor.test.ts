@@ -61,3 +61,17 @@ test("the time of a test goes on once it is over, so that what a skill leaves be
   assert.equal((await testSkill(skill, { event: {} })).outcome, "completed");
   await within("what was left behind to end", left.promise);
 });
+
+test("a timer that is cancelled as a freeze ends does not ring", async () => {
+  const clock = new SimClock();
+  const process = new ProcessClock(clock);
+  const rung: string[] = [];
+  process.freeze(100);
+  process.after(10, () => {
+    rung.push("first");
+    second.cancel();
+  });
+  const second = process.after(20, () => rung.push("second"));
+  await clock.advance(200);
+  assert.deepEqual(rung, ["first"]);
+});

@@ -178,7 +178,19 @@ export class ProcessClock implements Clock {
   }
 
   after(delayMs: number, action: () => void): Timer {
-    return this.#clock.after(delayMs, () => this.run(action));
+    // One that is due in a freeze waits for its end, and can be cancelled there by another.
+    let isCancelled = false;
+    const timer = this.#clock.after(delayMs, () =>
+      this.run(() => {
+        if (!isCancelled) action();
+      }),
+    );
+    return {
+      cancel: () => {
+        isCancelled = true;
+        timer.cancel();
+      },
+    };
   }
 
   soon(action: () => void): void {
