@@ -336,6 +336,11 @@ test("answers what is no request with what is wrong with it", async (t) => {
   assert.equal((await put("not xml")).status, 400);
   assert.equal((await put("<entry/>")).status, 400);
   assert.equal((await put(" ".repeat(600_000))).status, 413);
+  const entry = (fields: string): string => `<entry><content><QueueDescription>${fields}</QueueDescription></content></entry>`;
+  assert.equal((await put(entry("<__proto__>1</__proto__>"))).status, 400);
+  assert.equal((await put(entry("<a>".repeat(5_000) + "</a>".repeat(5_000)))).status, 400);
+  assert.equal((await put(entry("<UserMetadata>gr&#252;n&#xA;&amp;#65;&lt;</UserMetadata>"))).status, 201);
+  assert.equal((await administrationOf(broker).getQueue("fresh")).userMetadata, "grün\n&#65;<", "expected characters by their numbers to be read");
   assert.equal((await ask("%zz")).status, 404);
   const missing = await ask("missing");
   assert.deepEqual([missing.status, /SubCode=40400/.test(await missing.text())], [404, true]);

@@ -10,7 +10,7 @@ import rhea from "rhea";
 import { type Broker, type BrokerOptions, startBroker } from "#load/broker/broker.ts";
 import type { SaslCredentials } from "#runtime/amqp/security/sasl.ts";
 import { dial } from "#runtime/amqp/connection/sockets.ts";
-import { readKey, readKeys } from "#load/broker/security/keys.ts";
+import { isGranted, readKey, readKeys } from "#load/broker/security/keys.ts";
 import { signToken, TokenVerifier } from "#load/broker/security/tokens.ts";
 import { administrationOf } from "../support/broker-administration.ts";
 import { within } from "../support/eventually.ts";
@@ -91,6 +91,19 @@ test("a key of one entity opens that entity and what belongs to it", async (t) =
   await assert.rejects(owner.createSender("others").sendMessages({ body: 1 }), { code: "UnauthorizedAccess" });
   await clientOf(t, broker, "root").createSender("news").sendMessages({ body: "new" });
   assert.equal((await clientOf(t, broker, "reader").createReceiver("news", "a").receiveMessages(1))[0]?.body, "new");
+});
+
+test("a key of one entity opens no other whose name begins with its own", async (t) => {
+  const broker = await start(t, { entities: { ...entities, queues: ["orders", "orders/eu"] } });
+  const client = clientOf(t, broker, "owner");
+  await client.createSender("orders").sendMessages({ body: 1 });
+  await assert.rejects(client.createSender("orders/eu").sendMessages({ body: 1 }), { code: "UnauthorizedAccess" });
+  const granted = { place: "orders", entity: "orders" };
+  assert.deepEqual(
+    ["orders/eu", "orders", "orders/$deadletterqueue", "orders/$management"].map((path) => isGranted(path, granted)),
+    [false, true, true, true],
+    "expected a token that was put for the one not to open the other either",
+  );
 });
 
 test("administration needs to manage, and says so", async (t) => {

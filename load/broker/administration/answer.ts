@@ -2,7 +2,7 @@
 import { BadXmlError } from "./atom.ts";
 import { deleteEntity, putEntity } from "./change.ts";
 import { type AdministrationContext, type Answer, type Call, complete, refuse } from "./call.ts";
-import { isAt } from "../security/keys.ts";
+import { isGranted } from "../security/keys.ts";
 import { read } from "./read.ts";
 
 export function answerAdministration(context: AdministrationContext, call: Call): Answer {
@@ -47,6 +47,6 @@ function refuseStranger({ verifier }: AdministrationContext, { authorization, ba
     return verifier.isRequired ? refuse(401, "SubCode=40103. Unauthorized: Use a shared access signature.") : undefined;
   const verdict = verifier.verify(authorization, `${base}/${path}`);
   if (!verdict.ok) return refuse(401, `SubCode=40103. Unauthorized: ${verdict.reason}`);
-  if (verdict.grant.rights.has("Manage") && isAt(path.toLowerCase(), verdict.grant.place)) return undefined;
+  if (verdict.grant.rights.has("Manage") && isGranted(path.toLowerCase(), verdict.grant)) return undefined;
   return refuse(401, `SubCode=40100. Unauthorized: '${claims.get(method) ?? "Manage"}' claims required for this operation.`);
 }

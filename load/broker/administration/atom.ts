@@ -102,6 +102,8 @@ const parser = new XMLParser({
   parseTagValue: false,
   parseAttributeValue: false,
   trimValues: false,
+  // Characters by their numbers, which every writer of XML may use, are among these.
+  htmlEntities: true,
 });
 
 /**
@@ -112,10 +114,18 @@ const parser = new XMLParser({
 export function parseEntry(body: string, kind: string): ParsedElement {
   const valid = XMLValidator.validate(body);
   if (valid !== true) throw new BadXmlError(`The body is not XML: ${valid.err.msg} at line ${valid.err.line}, column ${valid.err.col}.`);
-  const root = parser.parse(body) as ParsedElement;
+  const root = parsed(body);
   const description = childOf(childOf(childOf(root, "entry"), "content"), kind);
   if (description === undefined) throw new BadXmlError(`The body must be an Atom entry with a ${kind} as its content.`);
   return description;
+}
+
+function parsed(body: string): ParsedElement {
+  try {
+    return parser.parse(body) as ParsedElement;
+  } catch (error) {
+    throw new BadXmlError(`The body is not taken: ${error instanceof Error ? error.message : String(error)}.`);
+  }
 }
 
 /** A child element that has children or attributes of its own; an empty one has neither. */

@@ -3,7 +3,7 @@
 // Without configured keys the broker is the emulator: what a client shows is checked, and a client that shows nothing is let
 // in. With keys, a link needs a token for its entity, or a connection that logged in with a key.
 import type { Clock } from "../entities/clock.ts";
-import { type Grant, isAt, type Right } from "../security/keys.ts";
+import { type Grant, isGranted, type Right } from "../security/keys.ts";
 import type { TokenVerifier } from "../security/tokens.ts";
 import type { OpenLink, OpenLinks } from "./open-links.ts";
 import { tokenExpired, unauthorized } from "./refusals.ts";
@@ -101,8 +101,8 @@ export class Access {
   #allows(connection: WireConnection, path: string, needed: readonly Right[], nowMs: number): boolean {
     if (!this.#verifier.isRequired) return true;
     const wanted = path.toLowerCase();
-    for (const { place, rights, untilMs } of this.#of(connection).values()) {
-      if (untilMs > nowMs && isAt(wanted, place) && needed.some((right) => rights.has(right))) return true;
+    for (const grant of this.#of(connection).values()) {
+      if (grant.untilMs > nowMs && isGranted(wanted, grant) && needed.some((right) => grant.rights.has(right))) return true;
     }
     return false;
   }

@@ -1,5 +1,6 @@
 // The keys that a broker knows: each is good for some rights, in the whole namespace or at one entity and what belongs to it.
 import { createHash, timingSafeEqual } from "node:crypto";
+import { belongsTo } from "../entities/belonging.ts";
 import { parseJson } from "../json-text.ts";
 
 /** What may be done. `Manage` includes the others. */
@@ -18,6 +19,8 @@ export interface AccessKey {
 export interface Grant {
   /** A path in lower case, with everything below it; empty = everything. */
   readonly place: string;
+  /** The entity that the key is for, in lower case; empty = everything. */
+  readonly entity: string;
   readonly rights: ReadonlySet<Right>;
 }
 
@@ -74,12 +77,18 @@ function isRight(value: unknown): value is Right {
 }
 
 export function grantOf({ rights = allRights, entity = "" }: AccessKey): Grant {
-  return { place: entity.toLowerCase().replace(/^\/+|\/+$/g, ""), rights: new Set(rights.includes("Manage") ? allRights : rights) };
+  const path = entity.toLowerCase().replace(/^\/+|\/+$/g, "");
+  return { place: path, entity: path, rights: new Set(rights.includes("Manage") ? allRights : rights) };
 }
 
 /** Whether a path lies at a place or below it; both in lower case. */
 export function isAt(path: string, place: string): boolean {
   return place === "" || path === place || path.startsWith(`${place}/`);
+}
+
+/** Whether a grant is for a path in lower case. A key of one entity opens no other, whatever that is called. */
+export function isGranted(path: string, { place, entity }: Pick<Grant, "place" | "entity">): boolean {
+  return isAt(path, place) && (entity === "" || belongsTo(path, entity));
 }
 
 /** Takes the same time wherever they differ, and whatever their lengths. */

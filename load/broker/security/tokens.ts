@@ -1,7 +1,7 @@
 // Shared access signatures: who signed what, and until when. A signature covers the resource as it is written in the token
 // and the time at which it ends, with one of the broker's keys.
 import { createHmac } from "node:crypto";
-import { type AccessKey, emulatorKey, type Grant, grantOf, isAt, isSame } from "./keys.ts";
+import { type AccessKey, emulatorKey, type Grant, grantOf, isAt, isGranted, isSame } from "./keys.ts";
 
 /** What a token is good for, or why it is not. */
 export type Verdict = { readonly ok: true; readonly grant: Grant; readonly expiresAtMs: number } | { readonly ok: false; readonly reason: string };
@@ -44,8 +44,8 @@ export class TokenVerifier {
     if (!isAt(wanted, covered)) return { ok: false, reason: `InvalidAudience: The token is for '${covered}' and not for '${audience}'.` };
     const grant = grantOf(key);
     const path = pathOf(wanted);
-    // A key of one entity opens no other, and its tokens for the namespace open that entity alone.
-    if (isAt(path, grant.place)) return { ok: true, grant: { ...grant, place: path }, expiresAtMs };
+    // Tokens for the namespace by a key of one entity open that entity alone.
+    if (isGranted(path, grant)) return { ok: true, grant: { ...grant, place: path }, expiresAtMs };
     if (isAt(grant.place, path)) return { ok: true, grant, expiresAtMs };
     return invalidSignature;
   }
