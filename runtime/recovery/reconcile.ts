@@ -120,11 +120,13 @@ async function lookAtMessages({ queues, letters, peekMax }: ReconcileOptions): P
     if (!isWhole) seen.cutShort.add(box.name);
   }
   for (const box of letters.boxes) {
+    let looked = 0;
     for await (const { letter, delivery } of scanBox(letters, box, 0n)) {
-      if (seen.letterCount >= peekMax) {
+      if (looked >= peekMax) {
         seen.cutShort.add(box.name);
         break;
       }
+      looked += 1;
       seen.letterCount += 1;
       if (letter.eventId === "") continue;
       seen.letters.set(letter.eventId, [...(seen.letters.get(letter.eventId) ?? []), { letter, delivery }]);

@@ -121,3 +121,16 @@ describe("reconcile", () => {
     assert.ok(cases > (isLong ? 150 : 50), `found ${cases} cases`);
   });
 });
+
+test("so many messages are looked at in each place, not in all of them", async (t) => {
+  const world = await ReconcileWorld.open(t);
+  await world.disagree();
+  const process = new ProcessClock(world.clock);
+  const scene = world.scene(process, world.connect(process));
+  const [box] = scene.letters.boxes;
+  assert.ok(box);
+  const { letters: whole } = await findDisagreements(scene);
+  const { cutShort, letters } = await findDisagreements({ ...scene, letters: { ...scene.letters, boxes: [box, { ...box, name: "more" }] }, peekMax: whole });
+  assert.deepEqual([whole, letters, cutShort], [4, 8, []]);
+  assert.deepEqual((await findDisagreements({ ...scene, peekMax: whole - 1 })).cutShort, [box.name]);
+});
