@@ -93,7 +93,7 @@ function whyNoRepository(folder: string, against: string | undefined): string | 
   const { status, stderr, error } = spawnSync("git", ["-C", folder, "rev-parse", "--git-dir"], { encoding: "utf8", env: { ...process.env, LC_ALL: "C" } });
   if (status === 0) return undefined;
   const said = error === undefined ? stderr.trim().split("\n", 1).join("") : error.message;
-  const isWithoutGit = (error as NodeJS.ErrnoException | undefined)?.code === "ENOENT";
+  const isWithoutGit = error !== undefined && "code" in error && error.code === "ENOENT";
   if (against !== undefined || !(isWithoutGit || /not a git repository/.test(said)))
     throw new ConfigurationError(
       `--against: expected a folder, or a repository around ${folder} that git reads, got '${(against ?? "").slice(0, 100)}' where git said: ${said.slice(0, 300)}; mend that, or name a folder`,
