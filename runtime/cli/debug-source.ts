@@ -1,5 +1,5 @@
 /** Finds what `holdfast debug` goes through: a message, and what its run's record says. It looks, and changes nothing. */
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { composeQueues } from "../compose/dead-letters.ts";
 import { composeRunStore } from "../compose/store.ts";
 import { deadSessionHeader, type Death, deathOfHeaders } from "../core/death.ts";
@@ -43,7 +43,8 @@ const peekMax = 10_000;
 const groupCharactersMin = 4;
 
 export async function findRecorded(what: string, options: DebugOptions): Promise<Found> {
-  if (existsSync(what)) return fromFile(what, options);
+  // A folder may have an event's name.
+  if (statSync(what, { throwIfNoEntry: false })?.isDirectory() === false) return fromFile(what, options);
   const found = (await fromLetters(what, options)) ?? (await fromQueues(what, options));
   if (found !== undefined) return found;
   throw new HoldfastError(
@@ -61,7 +62,12 @@ async function fromFile(file: string, options: DebugOptions): Promise<Found> {
 
 /** One document, or one on each line. */
 function parsed(file: string): readonly unknown[] {
-  const text = readFileSync(file, "utf8");
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new ConfigurationError(`expected a file that can be read, found: ${messageOf(error, 200)}`, { cause: error });
+  }
   try {
     return [JSON.parse(text) as unknown];
   } catch (whole) {

@@ -1,10 +1,10 @@
 /** `holdfast init`: a project with a configuration, a skill, its test, an image and a workflow. */
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
-import { HoldfastError } from "../core/errors.ts";
+import { ConfigurationError, HoldfastError } from "../core/errors.ts";
 import { writeText } from "./output.ts";
 import { checkName } from "./scaffold/names.ts";
+import { readPackageFile } from "./scaffold/package-file.ts";
 import { projectFiles } from "./scaffold/project-files.ts";
 import type { TestRunner } from "./scaffold/skill-files.ts";
 import { writeFiles } from "./scaffold/write-files.ts";
@@ -19,14 +19,22 @@ export interface InitOptions {
 const vitestVersion = "^5.1.2";
 
 /** How the nearest project upwards has the runtime, where that is a file that a new project can have as well; else the version that runs. */
-function ownRange(folder: string, version: string): string {
+export function ownRange(folder: string, version: string): string {
   for (let at = dirname(folder); ; at = dirname(at)) {
-    const file = join(at, "package.json");
-    const found = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as { readonly dependencies?: Readonly<Record<string, string>> }) : {};
-    const range = found.dependencies?.["holdfast"];
+    const range = rangeIn(join(at, "package.json"));
     if (range?.startsWith("file:") === true) return `file:${relative(folder, resolve(at, range.slice("file:".length)))}`;
     if (range !== undefined) return range;
     if (at === dirname(at)) return `^${version}`;
+  }
+}
+
+/** What lies above a new project may be anything. */
+function rangeIn(file: string): string | undefined {
+  try {
+    return readPackageFile(file)?.dependencies?.["holdfast"];
+  } catch (error) {
+    if (error instanceof ConfigurationError) return undefined;
+    throw error;
   }
 }
 

@@ -1,9 +1,10 @@
 /** `holdfast new skill`: a skill with its test and an event to try it with, in the project at hand. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigurationError } from "../core/errors.ts";
 import { writeText } from "./output.ts";
 import { checkEventType, checkName } from "./scaffold/names.ts";
+import { readPackageFile } from "./scaffold/package-file.ts";
 import { type TestRunner, contractFolder, skillFiles } from "./scaffold/skill-files.ts";
 import { writeFiles } from "./scaffold/write-files.ts";
 
@@ -14,9 +15,7 @@ export interface NewSkillOptions {
 
 /** What the project's tests run with, by what it has installed for them. */
 export function runnerOf(root: string): TestRunner {
-  const file = join(root, "package.json");
-  if (!existsSync(file)) return "node";
-  const { dependencies, devDependencies } = JSON.parse(readFileSync(file, "utf8")) as Readonly<Record<string, Readonly<Record<string, string>> | undefined>>;
+  const { dependencies, devDependencies } = readPackageFile(join(root, "package.json")) ?? {};
   const has = (name: string): boolean => dependencies?.[name] !== undefined || devDependencies?.[name] !== undefined;
   return has("vitest") ? "vitest" : has("jest") ? "jest" : "node";
 }

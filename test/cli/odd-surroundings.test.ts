@@ -2,7 +2,7 @@
 import { strict as assert } from "node:assert";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -11,6 +11,7 @@ import { tokenOf } from "../../runtime/cli/admin-call.ts";
 import { whoOf } from "../../runtime/cli/by-hand.ts";
 import { replay } from "../../runtime/cli/dlq-replay.ts";
 import { send, type SendOptions, withExample } from "../../runtime/cli/send.ts";
+import { runCommand } from "../support/holdfast-command.ts";
 import { within } from "../support/eventually.ts";
 
 const output = JSON.stringify(pathToFileURL(resolve(import.meta.dirname, "../../runtime/cli/output.ts")).href);
@@ -89,4 +90,15 @@ test("what the command line says of an event goes before its example, and that b
   const example = { eventType: "E", payload: '{"of":"example"}', eventVersion: "2.0", project: "p" };
   const said = withExample({ ...options, payload: '{"of":"flag"}' }, example, (name) => name === "payload");
   assert.deepEqual([said.payload, said.eventVersion, said.project, said.eventType], ['{"of":"flag"}', "2.0", "p", "E"]);
+});
+
+test("debug does not take a folder for a file of what it is to go through", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-debug-folder-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  mkdirSync(join(folder, "orders"));
+  const connectionString = "Endpoint=sb://127.0.0.1:1;SharedAccessKeyName=a;SharedAccessKey=b;UseDevelopmentEmulator=true";
+  const config = { sources: [{ queue: "q" }], serviceBus: { connectionString }, store: { kind: "sqlite", path: "runs.sqlite" }, plugins: ["./none"] };
+  writeFileSync(join(folder, "holdfast.config.json"), JSON.stringify(config));
+  const { stderr } = await runCommand(["debug", "orders"], undefined, folder);
+  assert.match(stderr, /^holdfast: expected to reach the entity q\/\$DeadLetterQueue/, "expected it to look for an event of this name");
 });

@@ -56,7 +56,7 @@ export default defineConfig({
     : { fullyQualifiedNamespace: "my-namespace.servicebus.windows.net" },
   store: process.env["REDIS_URL"] ? { kind: "redis", url: process.env["REDIS_URL"] } : { kind: "sqlite", path: ".holdfast/runs.sqlite" },
   // Every folder in plugins/ is one.
-  plugins: readdirSync(new URL("./plugins", import.meta.url)).map((name) => \`./plugins/\${name}\`),
+  plugins: readdirSync(new URL("./plugins", import.meta.url), { withFileTypes: true }).flatMap((one) => (one.isDirectory() ? [\`./plugins/\${one.name}\`] : [])),
   pluginRoots: ["./plugins"],
   // What events carry: checked before a skill runs, and when it emits.
   contracts: "./contracts",

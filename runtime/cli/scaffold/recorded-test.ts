@@ -3,7 +3,7 @@ import type { DoneBefore, TestEvent, TestMessage, TestSession } from "../../test
 import { type CallAnswer } from "../../skills/host/call-answers.ts";
 import { codeOf } from "./code-of.ts";
 import { callOfPlace } from "../../testing/choose-answer.ts";
-import { importsOfRunner, type TestRunner } from "./skill-files.ts";
+import { importsOfRunner, reserved, type TestRunner } from "./skill-files.ts";
 
 /** How the test gets hold of what a plugin defines: by the name that its module exports, or of the plugin itself. */
 export interface Exported {
@@ -62,13 +62,29 @@ function stubCode(stub: RecordedStub, hasOthers: boolean): string {
   return `stub(${constantOf(dependency)}, byCall([\n${calls.join("")}  ]${others}))`;
 }
 
+/** Names that the test has for something of its own. */
+const taken = new Set(
+  "assert byCall dependencies dependency description done event expect fault message name outcome PermanentError plugin reason session stub stubs test testSkill TransientError".split(
+    " ",
+  ),
+);
+
+/** How the test calls it: by its own name where that is free. */
 function constantOf({ name, exported }: Exported): string {
-  return exported ?? name.replaceAll(/[^\w$]+(\w?)/g, (_, next: string) => next.toUpperCase()).replace(/^(?=\d)/, "_");
+  let constant = exported ?? name.replaceAll(/[^\w$]+(\w?)/g, (_, next: string) => next.toUpperCase()).replace(/^(?=\d)/, "_");
+  while (taken.has(constant) || reserved.has(constant)) constant += "Here";
+  return constant;
+}
+
+function imported(one: Exported): string {
+  const { exported } = one;
+  const constant = constantOf(one);
+  return exported === undefined || exported === constant ? (exported ?? "") : `${exported} as ${constant}`;
 }
 
 function imports({ runner, isTyped, module, skill, stubs, stubsFile }: RecordedTest, code: string): readonly string[] {
   const all = [skill, ...stubs.map(({ dependency }) => dependency)];
-  const named = [...new Set(all.flatMap(({ exported }) => exported ?? []))].toSorted();
+  const named = [...new Set(all.flatMap((one) => (one.exported === undefined ? [] : [imported(one)])))].toSorted();
   const unnamed = all.some(({ exported }) => exported === undefined);
   const used = (names: readonly string[]): string => names.filter((name) => new RegExp(String.raw`\b${name}\b`).test(code)).join(", ");
   const errors = used(["PermanentError", "TransientError"]);

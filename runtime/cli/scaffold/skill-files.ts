@@ -23,30 +23,23 @@ export function importsOfRunner(runner: TestRunner): readonly string[] {
   return [`import { expect, test } from "${runner === "jest" ? "@jest/globals" : vitest}";`];
 }
 
-/** Names in code that the file has taken already. */
-const taken = new Set([
-  "context",
-  "contract",
-  "default",
-  "definePlugin",
-  "defineSkill",
-  "defineDependency",
-  "event",
-  "plugin",
-  "stub",
-  "test",
-  "testSkill",
-  "z",
-]);
+/** Names in code that one of the files has taken already, in whatever place. */
+const taken = new Set(
+  "assert context contract default defineDependency definePlugin defineSkill dependencies emitted event eventType expect fault id outcome payload plugin reason result status step stub test testSkill z".split(
+    " ",
+  ),
+);
 
 /** Name of a constant for what is called so; a word that cannot be one gets an ending. */
 function constantOf(name: string, ending: string): string {
-  const constant = camelCase(name);
-  return taken.has(constant) || reserved.has(constant) ? `${constant}${ending}` : constant;
+  let constant = camelCase(name);
+  while (taken.has(constant) || reserved.has(constant)) constant += ending;
+  return constant;
 }
 
-const reserved = new Set(
-  "await break case catch class const continue debugger delete do else enum export extends false finally for function if implements import in instanceof interface let new null package private protected public return static super switch this throw true try typeof undefined var void while with yield".split(
+/** Words that cannot be the name of a constant. */
+export const reserved: ReadonlySet<string> = new Set(
+  "arguments await break case catch class const continue debugger delete do else enum eval export extends false finally for function if implements import in instanceof interface let new null package private protected public return static super switch this throw true try typeof undefined var void while with yield".split(
     " ",
   ),
 );
