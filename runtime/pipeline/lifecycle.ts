@@ -278,7 +278,7 @@ export class Worker {
       short: () => this.#pipelines.trim(source),
       room: () => this.#room(source),
       incoming: this.#intake.incoming,
-      part: () => this.#pipelines.partOf(source),
+      part: (receiving) => this.#pipelines.partOf(receiving),
       ended: (work, outcome) => this.#ended(work, outcome),
     });
   }

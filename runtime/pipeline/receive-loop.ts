@@ -31,8 +31,8 @@ export interface ReceiveLoopOptions {
   /** How many messages could be admitted beyond those that are here. */
   room(): number;
   readonly incoming: IncomingBytes<object>;
-  /** Its part of the credit that all sources have out. */
-  part(): number;
+  /** The part of one of all that receive of the bytes that may be on their way. */
+  part(of: Pick<Receiving, "bringsMost">): number;
   /** It has no credit, and there is no room: another source may have credit to spare. */
   short(): void;
   /** `wasAwaited`: it came to a receiver that had credit, had been served before, and had waited undisturbed since. */
@@ -84,6 +84,10 @@ export class ReceiveLoop implements Receiving {
 
   /** Messages that may still come. */
   get credit(): number {
+    return this.#credit;
+  }
+
+  get bringsMost(): number {
     return this.#credit;
   }
 
@@ -211,7 +215,7 @@ export class ReceiveLoop implements Receiving {
   /** What it needs is looked for again, as long as it is short of it: others may hold it. */
   #bytesRoom(arrivingBytes: number): number {
     const { incoming, clock } = this.#options;
-    const room = incoming.room(this, arrivingBytes, this.#options.part());
+    const room = incoming.room(this, arrivingBytes, this.#options.part(this));
     const isShort = room - arrivingBytes < stepBytes;
     // What comes slowly is no silence, nor is what could not come.
     if (arrivingBytes !== this.#arrivingBytes || (this.#isShortOfBytes && !isShort)) this.#lastReceivedMs = clock.monotonicMs();

@@ -8,6 +8,8 @@ export interface Receiving {
   readonly lastReceivedMs: number;
   /** Messages that may still come. */
   readonly credit: number;
+  /** Messages that may be on their way at once: what its part of the bytes is counted by. */
+  readonly bringsMost: number;
   /** It has no credit, or what it has is of no use before there is room for the bytes. */
   readonly waitsForRoom: boolean;
   readonly isPaused: boolean;
@@ -51,6 +53,10 @@ export class ReceivingBoth implements Receiving {
 
   get credit(): number {
     return this.#first.credit + this.#second.credit;
+  }
+
+  get bringsMost(): number {
+    return this.#first.bringsMost + this.#second.bringsMost;
   }
 
   get waitsForRoom(): boolean {

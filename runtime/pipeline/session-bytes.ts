@@ -1,16 +1,21 @@
-/** What may be on its way of the messages of sessions: as of a source, with an equal part for each session that may be worked at once. */
-import { type IncomingBytes, stepBytes } from "../policy/incoming-bytes.ts";
+/** What may be on its way of the messages of sessions: of their source's part of it, an equal part for each session that may be worked at once. */
+import type { IncomingBytes } from "../policy/incoming-bytes.ts";
 import type { HeldSession } from "../ports/transport.ts";
 
 export class SessionBytes {
   readonly #incoming: IncomingBytes<object>;
-  readonly #part: number;
+  readonly #partOfAll: () => number;
+  readonly #concurrentMax: number;
+  readonly #stepBytes: number;
   /** Those whose message waits at the broker for room. */
   readonly #short = new Set<HeldSession>();
 
-  constructor(incoming: IncomingBytes<object>, concurrentMax: number) {
+  /** @param partOfAll of all sessions of the source together */
+  constructor(incoming: IncomingBytes<object>, partOfAll: () => number, concurrentMax: number) {
     this.#incoming = incoming;
-    this.#part = 1 / concurrentMax;
+    this.#partOfAll = partOfAll;
+    this.#concurrentMax = concurrentMax;
+    this.#stepBytes = incoming.stepOf(concurrentMax);
   }
 
   get areShort(): boolean {
@@ -22,8 +27,8 @@ export class SessionBytes {
   }
 
   room(session: HeldSession, arrivingBytes: number): number {
-    const room = this.#incoming.room(session, arrivingBytes, this.#part);
-    if (room - arrivingBytes < stepBytes) this.#short.add(session);
+    const room = this.#incoming.room(session, arrivingBytes, this.#partOfAll() / this.#concurrentMax, this.#stepBytes);
+    if (room - arrivingBytes < this.#stepBytes) this.#short.add(session);
     else this.#short.delete(session);
     return room;
   }

@@ -51,6 +51,8 @@ export interface SessionsOptions {
   /** How many more messages could be admitted. */
   room(): number;
   readonly incoming: IncomingBytes<object>;
+  /** The part of one of all that receive of the bytes that may be on their way. */
+  part(of: Pick<Receiving, "bringsMost">): number;
   /** What waits in place takes more of the budget of bytes than is left to it. */
   restsTooMuch(): boolean;
   readonly processor: {
@@ -105,7 +107,7 @@ export class Sessions implements Receiving {
 
   constructor(options: SessionsOptions) {
     this.#options = options;
-    this.#bytes = new SessionBytes(options.incoming, options.sessions.concurrentMax);
+    this.#bytes = new SessionBytes(options.incoming, () => options.part(this), options.sessions.concurrentMax);
   }
 
   get received(): number {
@@ -119,6 +121,11 @@ export class Sessions implements Receiving {
   /** Each session that is asked for may bring one. */
   get credit(): number {
     return this.#accepting;
+  }
+
+  /** Any session that has a place may ask for one. */
+  get bringsMost(): number {
+    return this.isPaused ? 0 : this.#options.sessions.concurrentMax;
   }
 
   get waitsForRoom(): boolean {

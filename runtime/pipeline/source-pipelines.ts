@@ -1,6 +1,6 @@
 /** The pipelines of all sources of a worker, and what is done to them together. */
 import type { RunStore } from "../ports/run-store.ts";
-import type { PauseReason } from "./receiving.ts";
+import type { PauseReason, Receiving } from "./receiving.ts";
 import { checkKind } from "./session-kind.ts";
 import type { SessionsView } from "./sessions.ts";
 import { ofSource, type Source } from "./source.ts";
@@ -142,11 +142,11 @@ export class SourcePipelines {
     return { others, reserved };
   }
 
-  /** Which part it has of the credit that all of them have out. */
-  partOf(source: Source): number {
-    let credit = 0;
-    for (const { receiving } of this.all) credit += receiving.credit;
-    return credit === 0 ? 1 / this.all.length : ofSource(this.all, source).receiving.credit / credit;
+  /** Which part it has of the bytes that all of them may have on their way, so that these parts are no more than the whole. */
+  partOf({ bringsMost }: Pick<Receiving, "bringsMost">): number {
+    let messages = 0;
+    for (const { receiving } of this.all) messages += receiving.bringsMost;
+    return messages === 0 ? 1 / this.all.length : bringsMost / messages;
   }
 
   view(inFlight: Pick<InFlight, "forEach">): SourceView[] {

@@ -11,7 +11,7 @@ const deviations = 4;
 const restsPart = 0.5;
 
 export class ByteBudget {
-  readonly #budgetBytes: number;
+  readonly budgetBytes: number;
   #heldBytes = 0;
   #messages = 0;
   /** Of these, those that wait for long, and their bytes. */
@@ -21,7 +21,7 @@ export class ByteBudget {
   #deviationBytes = noFraction;
 
   constructor(budgetBytes: number) {
-    this.#budgetBytes = budgetBytes;
+    this.budgetBytes = budgetBytes;
   }
 
   get heldBytes(): number {
@@ -30,7 +30,7 @@ export class ByteBudget {
 
   /** Below 0 when more is held than was to be. */
   get leftBytes(): number {
-    return this.#budgetBytes - this.#heldBytes;
+    return this.budgetBytes - this.#heldBytes;
   }
 
   /** No message is held, but for those that wait for long: nobody knows when these end. */
@@ -39,7 +39,7 @@ export class ByteBudget {
   }
 
   get restsTooMuch(): boolean {
-    return this.#restingBytes > this.#budgetBytes * restsPart;
+    return this.#restingBytes > this.budgetBytes * restsPart;
   }
 
   /** What a message that comes may take; 0 before the first has come. */

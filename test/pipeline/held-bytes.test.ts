@@ -5,6 +5,7 @@ import type { OutgoingMessage } from "#runtime/core/delivery.ts";
 import { defaultDecodeLimits, readRoute } from "#runtime/core/read-route.ts";
 import { stepBytes } from "#runtime/policy/incoming-bytes.ts";
 import type { Publisher } from "#runtime/ports/publisher.ts";
+import type { ReceiverListener } from "#runtime/ports/transport.ts";
 import { type Process, type WorkerOverrides, World } from "../support/pipeline-world.ts";
 import { completedAnswer } from "../support/scripted-executor.ts";
 
@@ -156,4 +157,45 @@ test("a source whose message waits for the bytes that another holds goes on when
   await world.clock.advance(1_500);
   assert.equal(worker.view().inFlight, 0);
   assert.equal(world.further.get("other")?.broker.stored[0]?.state, "completed");
+});
+
+/** Of each link of a worker, what it may have on its way. */
+function roomsOf({ connection, connections }: Process): (() => number)[] {
+  const rooms: (() => number)[] = [];
+  const note = (listener: Pick<ReceiverListener, "bytesRoom">): void => void rooms.push(() => listener.bytesRoom?.(0) ?? 0);
+  for (const transport of [connection, ...connections.values()]) {
+    const openReceiver = transport.openReceiver.bind(transport);
+    transport.openReceiver = (listener) => {
+      note(listener);
+      return openReceiver(listener);
+    };
+    const acceptSession = transport.acceptSession.bind(transport);
+    transport.acceptSession = async (waitMs) => {
+      const session = await acceptSession(waitMs);
+      const listen = session?.listen.bind(session);
+      if (session === undefined || listen === undefined) return undefined;
+      session.listen = (listener) => {
+        note(listener);
+        listen(listener);
+      };
+      return session;
+    };
+  }
+  return rooms;
+}
+
+test("sessions and receivers of several sources share what may be on its way: together it is no more than what is left", async () => {
+  const world = new World({ broker: { requiresSessions: true }, furtherQueues: ["plain", "other"] });
+  let rooms: (() => number)[] = [];
+  const sessions = { concurrentMax: 4, idleMs: 60_000, turnMs: 60_000, onFailure: "block" } as const;
+  const { worker } = await world.start({ heldBytesMax: 64 * mb, sessions, ...ofAnySize }, (process) => {
+    rooms = roomsOf(process);
+  });
+  for (const id of ["a", "b", "c", "d"]) world.send(...world.inSession(id, id));
+  await world.clock.until("four sessions that wait for more", () => worker.view().sources[0]?.sessions?.idle === 4, 5_000);
+  const found = rooms.map((room) => room());
+  assert.equal(found.length, 6);
+  const sum = found.reduce((all, room) => all + room, 0);
+  assert.ok(sum <= 32 * mb + 6 * stepBytes, `expected at most ${32 * mb} bytes and a step for each, got ${found.join(", ")}`);
+  assert.ok(sum >= 30 * mb, `expected all of it to be shared out, got ${found.join(", ")}`);
 });

@@ -30,6 +30,17 @@ describe("bytes on their way", () => {
     assert.equal(incoming.room("idle", 5 * mb, 1), 0);
   });
 
+  test("may be less than a step for each of so many links that their steps would use the budget up, but never less than a frame", () => {
+    const { budget, incoming } = scene(64 * mb, 2);
+    assert.deepEqual(
+      [1, 32, 64, 1_000].map((links) => incoming.stepOf(links)),
+      [stepBytes, stepBytes, 128 * 1024, 64 * 1024],
+    );
+    assert.equal(incoming.room("a", 0, 0.0001, incoming.stepOf(1_000)), 64 * 1024);
+    budget.took(64 * mb);
+    assert.equal(incoming.room("a", 0, 0.0001, incoming.stepOf(1_000)), 0);
+  });
+
   test("go on of a message of a link with hardly any credit for as long as anything is left, beside what others hold", () => {
     const { budget, incoming } = scene(32 * mb);
     budget.took(8 * mb);
