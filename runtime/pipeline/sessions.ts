@@ -35,6 +35,9 @@ const slowLookMs = 250;
 const letGoPauseMs = 100;
 const largeGoPauseMs = 500;
 const passedOnPauseMs = 1_000;
+/** Sessions that are known to wait for their next try though they were let go; and how long none is asked for after one of them came, for each that may be another. */
+const putOffMax = 10_000;
+const putOffPauseMs = 2;
 /** A session's lock is renewed once less than this part of it is left. */
 const renewBelow = 0.5;
 /** A message that comes after a wait of so long was sent just now. */
@@ -88,6 +91,8 @@ export class Sessions implements Receiving {
   readonly #waking: Turn<Work>[] = [];
   readonly #ready: Turn<Work>[] = [];
   readonly #resting = new Map<Turn<Work>, number>();
+  /** Until when the message of each waits that was let go, monotonic; those let go first come first. */
+  readonly #putOff = new Map<string, number>();
   readonly #leaving = new Set<Promise<void>>();
   readonly #bytes: SessionBytes;
   /** Sessions that have a place. */
@@ -293,6 +298,10 @@ export class Sessions implements Receiving {
       bytesRoom: (arrivingBytes) => this.#bytesRoom(turn, arrivingBytes),
     });
     if (this.#pauses.size > 0) return this.#letGo(turn);
+    if (this.#isPutOff(session)) {
+      this.#pauseFor(putOffPauseMs * (1 + this.#accepting));
+      return this.#letGo(turn);
+    }
     const lockMs = brokerClock.lockLeftMs(session.lockedUntilMs);
     keeper.arrived(source, lockMs);
     turn.lockUntilMs = clock.monotonicMs() + lockMs;
@@ -304,6 +313,22 @@ export class Sessions implements Receiving {
       if (driest !== undefined) return this.#leave(driest);
     }
     this.#fill();
+  }
+
+  /** Its first message waits for its next try, which nobody begins before: there is no need to have it to know that. */
+  #isPutOff({ id }: HeldSession): boolean {
+    const untilMs = this.#putOff.get(id);
+    if (untilMs === undefined) return false;
+    if (untilMs > this.#options.clock.monotonicMs()) return true;
+    this.#putOff.delete(id);
+    return false;
+  }
+
+  #putOffUntil({ id }: HeldSession, untilMs: number): void {
+    this.#putOff.delete(id);
+    this.#putOff.set(id, untilMs);
+    if (this.#putOff.size <= putOffMax) return;
+    for (const first of this.#putOff.keys()) return void this.#putOff.delete(first);
   }
 
   /** Of the sessions without a message the one that has been so for longest, if that is long enough. */
@@ -417,6 +442,7 @@ export class Sessions implements Receiving {
     if (longest?.work === undefined) return;
     this.#resting.delete(longest);
     longest.pauseMs = pauseMs;
+    this.#putOffUntil(longest.session, untilMs);
     this.#options.executions.putBack(longest.work);
   }
 

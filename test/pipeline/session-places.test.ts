@@ -85,6 +85,30 @@ describe("a session that waits for its next try", () => {
     assert.ok(good >= 50, `expected what does not fail to pass within some seconds, found ${good} of 60`);
   });
 
+  test("does not keep what passes from its turn, though hundreds of others wait", async () => {
+    const world = newWorld();
+    const { executor } = await world.start({ sessions: settings, inFlightMax: 10_000 });
+    const tried = new Set<string>();
+    executor.script = (run) => {
+      tried.add(run.eventId);
+      return run.eventId.startsWith("b") ? failedAnswer() : completedAnswer;
+    };
+    for (let index = 0; index < 300; index += 1) world.send(...world.inSession(`b${index}`, `b${index}`));
+    world.send(...world.inSession("good", "good"));
+    await world.clock.until("all to be tried", () => tried.size === 301, 60_000);
+    await world.clock.advance(15_000);
+    // Whoever was let go last is the last to be accepted again.
+    const waits: number[] = [];
+    for (let index = 0; index < 3; index += 1) {
+      await world.clock.until("its session to be free", () => world.broker.sessions?.held.has("good") !== true, 30_000);
+      const sentMs = world.clock.monotonicMs();
+      world.send(...world.inSession("good", `good${index}`));
+      await world.clock.until("it to pass", () => world.statesOf(`good${index}`)[0] === "completed", 30_000);
+      waits.push(world.clock.monotonicMs() - sentMs);
+    }
+    assert.ok(Math.max(...waits) < 3_000, `expected each to pass within 3 s, took ${waits.join(", ")} ms`);
+  });
+
   test("holds up no other source by its bytes, nor a message that is larger than all of them", async () => {
     const world = newWorld({ furtherQueues: ["plain"] });
     const { executor, worker } = await world.start({ sessions: settings, heldBytesMax: 4 * mb, ...ofAnySize });
