@@ -421,3 +421,12 @@ test("keeps a queue whose name begins with the name of one that is deleted", asy
   await withBroker(data, async (_, broker) => assert.deepEqual(Object.keys(broker.inspect().queues), ["orders/eu", "orders/eu/$DeadLetterQueue"]), options);
   await withBroker(data, async (_, broker) => assert.equal(broker.inspect().queues["orders/eu"]?.states.active, 2), options);
 });
+
+test("moves on what was kept where the configuration now forwards it", async (t) => {
+  const data = await folderOf(t);
+  await withBroker(data, async (client) => client.createSender("from").sendMessages([{ body: 1 }, { body: 2 }]), { entities: { queues: ["from", "to"] } });
+  const options = { entities: { queues: [{ name: "from", forwardTo: "to" }, "to"] } };
+  const active = (broker: Broker): unknown => ["from", "to"].map((name) => broker.inspect().queues[name]?.states.active);
+  await withBroker(data, async (_, broker) => assert.deepEqual(active(broker), [0, 2]), options);
+  await withBroker(data, async (_, broker) => assert.deepEqual(active(broker), [0, 2], "expected them to have moved for good"), options);
+});

@@ -140,6 +140,28 @@ const bad: readonly (readonly [name: string, config: unknown, message: RegExp])[
   ["an unknown key", { queue: [] }, /configuration\.queue: expected one of queues, topics, UserConfig, found \[\]/],
   ["a bad name", { queues: ["/x"] }, /queues\[0\]\.name: expected a name/],
   ["a name used twice", { queues: ["a", "A"] }, /A: expected each queue and topic to have a name of its own/],
+  ["a subscription's name used twice", { topics: [{ name: "t", subscriptions: ["s", "S"] }] }, /t\.S: expected each subscription to have a name of its own/],
+  [
+    "a rule's name used twice",
+    {
+      topics: [
+        {
+          name: "t",
+          subscriptions: [
+            {
+              name: "s",
+              rules: [
+                { name: "r", sql: "a = 1" },
+                { name: "R", sql: "a = 2" },
+              ],
+            },
+          ],
+        },
+      ],
+    },
+    /t\.s\.R: expected each rule to have a name of its own/,
+  ],
+  ["forwarding to itself", { queues: [{ name: "a", forwardTo: "A" }] }, /a\.forwardTo: expected another queue or topic than this one/],
   ["forwarding to nowhere", { queues: [{ name: "a", forwardTo: "b" }] }, /a\.forwardTo: expected a queue or topic of this configuration, found "b"/],
   ["a wrong number", { queues: [{ name: "a", deliveryCountMax: 0 }] }, /deliveryCountMax: expected a whole number of at least 1, found 0/],
   [

@@ -14,6 +14,7 @@ import { ownRule } from "./vendor-rules.ts";
 export function readEntities(input: unknown): EntitiesConfig {
   const root = fieldsOf("configuration", input);
   const config = "UserConfig" in root ? vendorEntities(root) : ownEntities(root);
+  checkNames(config);
   checkForwarding(config);
   return config;
 }
@@ -74,12 +75,25 @@ function ownEntity(where: string, item: unknown, keys: ReadonlyMap<string, Check
   return { ...Object.fromEntries(settings), name: nameOf(`${where}.name`, name) };
 }
 
-function checkForwarding(config: EntitiesConfig): void {
+/** The second of two with one name would take the place of the first. */
+function checkNames({ queues, topics }: EntitiesConfig): void {
+  checkDistinct("", "queue and topic", [...queues, ...topics]);
+  for (const { name: topic, subscriptions } of topics) {
+    checkDistinct(`${topic}.`, "subscription", subscriptions);
+    for (const { name, rules } of subscriptions) checkDistinct(`${topic}.${name}.`, "rule", rules ?? []);
+  }
+}
+
+function checkDistinct(where: string, what: string, all: readonly { readonly name: string }[]): void {
   const known = new Set<string>();
-  for (const { name } of [...config.queues, ...config.topics]) {
-    if (known.has(name.toLowerCase())) throw new BrokerConfigError(name, "each queue and topic to have a name of its own", name);
+  for (const { name } of all) {
+    if (known.has(name.toLowerCase())) throw new BrokerConfigError(`${where}${name}`, `each ${what} to have a name of its own`, name);
     known.add(name.toLowerCase());
   }
+}
+
+function checkForwarding(config: EntitiesConfig): void {
+  const known = new Set([...config.queues, ...config.topics].map(({ name }) => name.toLowerCase()));
   for (const source of [...config.queues, ...config.topics.flatMap((topic) => topic.subscriptions)]) {
     for (const key of ["forwardTo", "forwardDeadLettersTo"] as const) {
       const target = source[key];
@@ -87,4 +101,7 @@ function checkForwarding(config: EntitiesConfig): void {
         throw new BrokerConfigError(`${source.name}.${key}`, "a queue or topic of this configuration", target);
     }
   }
+  for (const { name, forwardTo, forwardDeadLettersTo } of config.queues)
+    if ([forwardTo, forwardDeadLettersTo].some((target) => target?.toLowerCase() === name.toLowerCase()))
+      throw new BrokerConfigError(`${name}.${forwardTo === undefined ? "forwardDeadLettersTo" : "forwardTo"}`, "another queue or topic than this one", name);
 }

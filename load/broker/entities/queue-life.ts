@@ -68,8 +68,14 @@ export class QueueLife extends QueueAccount {
     this.#settings = settings;
     this.updatedAtMs = this.clock.now();
     this.history.resize(settings.duplicateWindowMs);
-    if (settings.forwardTo === undefined) return;
-    for (let message = this.shelf.first(); message !== undefined; message = this.shelf.first()) this.#sendOn(message, settings.forwardTo);
+    this.forwardWaiting();
+  }
+
+  /** What waits here moves on where it is to be forwarded. */
+  forwardWaiting(): void {
+    const { forwardTo } = this.#settings;
+    if (forwardTo === undefined) return;
+    for (let message = this.shelf.first(); message !== undefined; message = this.shelf.first()) this.#sendOn(message, forwardTo);
   }
 
   get states(): StateCounts {

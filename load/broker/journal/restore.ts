@@ -24,6 +24,8 @@ export function restore(namespace: Namespace, kept: Kept): void {
   for (const topic of namespace.topics.values()) topic.restore([], lastNumberOf(topic, kept));
   // A message may move on to another entity now, which has to know its numbers before.
   for (const end of interrupted) end();
+  // So may those that waited, where the configuration has changed.
+  for (const queue of namespace.allQueues()) queue.forwardWaiting();
 }
 
 /** A topic keeps no messages of its own: the copies tell which numbers it gave. */
