@@ -7,8 +7,9 @@ export interface Figure {
   readonly digits: number;
 }
 
-/** NaN for no samples. */
+/** NaN for no samples, and where one of them is no number: it has no place in their order. */
 export function median(samples: readonly number[]): number {
+  if (samples.some((sample) => Number.isNaN(sample))) return Number.NaN;
   const sorted = samples.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   if (sorted.length % 2 === 1) return sorted[middle]!;

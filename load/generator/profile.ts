@@ -6,6 +6,8 @@ import type { Sizes, Spread } from "./plain.ts";
 
 const bytes = z.number().int().positive();
 const spread = z.strictObject({ count: z.number().int().min(1).max(1_000_000), zipf: z.number().min(0).max(5).default(0) });
+const isRising = ({ leastBytes, mostBytes }: { readonly leastBytes: number; readonly mostBytes: number }): boolean => leastBytes <= mostBytes;
+const rising = { path: ["leastBytes"], message: "expected no more than mostBytes" };
 const share = z.number().min(0).max(0.9).default(0);
 
 export interface Profile {
@@ -32,8 +34,8 @@ const profileSchema: z.ZodType<Profile> = z.strictObject({
   eventTypes: z.record(z.string().min(1), z.number().min(0)).refine((types) => Object.values(types).some((weight) => weight > 0), "expected a weight above 0"),
   sizes: z.discriminatedUnion("kind", [
     z.strictObject({ kind: z.literal("fixed"), bytes }),
-    z.strictObject({ kind: z.literal("between"), leastBytes: bytes, mostBytes: bytes }),
-    z.strictObject({ kind: z.literal("skewed"), leastBytes: bytes, mostBytes: bytes }),
+    z.strictObject({ kind: z.literal("between"), leastBytes: bytes, mostBytes: bytes }).refine(isRising, rising),
+    z.strictObject({ kind: z.literal("skewed"), leastBytes: bytes, mostBytes: bytes }).refine(isRising, rising),
     z.strictObject({ kind: z.literal("webhooks"), bytesMax: bytes.default(32_768) }),
   ]),
   keys: spread.default({ count: 1, zipf: 0 }),

@@ -12,6 +12,7 @@ import type { ReportDocument } from "../../bench/support/document.ts";
 import { NoteReader } from "../../bench/support/note-reader.ts";
 import { NoteWriter } from "../../bench/support/notes.ts";
 import { Report } from "../../bench/support/report.ts";
+import { isMet } from "../../bench/support/target.ts";
 import { recoveredAfterMs } from "../../bench/support/timeline.ts";
 import { guardsOf, judge } from "../../bench/support/verdict.ts";
 import { eventually } from "../support/eventually.ts";
@@ -185,6 +186,11 @@ test("what a profile shows belongs to a stage by where its code lies", () => {
   assert.equal(stage("node:net"), "sockets and timers");
   assert.equal(stage("", "(garbage collector)"), "garbage collection");
   assert.equal(stage("", "(idle)"), undefined);
+});
+
+test("what was not measured in one of the rounds meets no bound", () => {
+  const isMetBy = (samples: readonly number[]): boolean => isMet({ what: "late", found: { samples, digits: 0 }, unit: "ms", bound: { atMost: 5 } });
+  assert.deepEqual([[1, 1, 1], [Number.NaN, 1, 1], [1, 1, Number.NaN], []].map(isMetBy), [true, false, false, false]);
 });
 
 describe("comparing runs", () => {

@@ -141,6 +141,8 @@ describe("a profile", () => {
       assert.match(refusal({ ...good, arrivals: { kind: "constant", perSecond: -3 } }), /bad\.json: arrivals\.perSecond: .*>0, found -3/);
       assert.match(refusal({ ...good, events: 0, poison: 2 }), /events: .*, found 0; poison: .*, found 2/);
       assert.match(refusal({ ...good, evnts: 5 }), /evnts/);
+      for (const kind of ["between", "skewed"])
+        assert.match(refusal({ ...good, sizes: { kind, leastBytes: 9, mostBytes: 8 } }), /sizes\.leastBytes: expected no more than mostBytes, found 9/);
       assert.match(refusal({ ...good, eventTypes: { Any: 0 } }), /eventTypes: expected a weight above 0, found \{"Any":0\}/);
       assert.match(
         refusal({ ...good, arrivals: { kind: "bursts", perSecond: 1, burstPerSecond: 9, everyMs: 100, burstMs: 200 } }),
