@@ -34,17 +34,21 @@ export async function debug(what: string, options: DebugOptions): Promise<boolea
   const one = await makeCase(found, options);
   const watch = options.inspectBrk ?? options.inspect;
   const letGo = watch === undefined ? undefined : await awaitDebugger(watch);
-  const skill = options.inspectBrk === undefined ? one.skill : pausing(one.skill);
-  const again = await rerun({ ...one, skill, isWatched: watch !== undefined });
-  const account = accountOf(one, again, outside);
-  if (options.json === true) printJson(plainAccount(account));
-  else writeText(describeAccount(account, options.native));
-  if (options.toTest !== undefined) {
-    const { writeTest } = await import("./debug-test.ts");
-    writeNote(await writeTest(one, account, options, (file) => outside.mayWrite(file)));
+  try {
+    const skill = options.inspectBrk === undefined ? one.skill : pausing(one.skill);
+    const again = await rerun({ ...one, skill, isWatched: watch !== undefined });
+    const account = accountOf(one, again, outside);
+    if (options.json === true) printJson(plainAccount(account));
+    else writeText(describeAccount(account, options.native));
+    if (options.toTest !== undefined) {
+      const { writeTest } = await import("./debug-test.ts");
+      writeNote(await writeTest(one, account, options, (file) => outside.mayWrite(file)));
+    }
+    return isWhole(account, again);
+  } finally {
+    // A debugger that is attached keeps a process that has failed from its end, too.
+    letGo?.();
   }
-  letGo?.();
-  return isWhole(account, again);
 }
 
 function isWhole({ refused }: Account, again: Rerun): boolean {
