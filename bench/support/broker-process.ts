@@ -11,7 +11,7 @@ const calls = {
   connectionString: (): string => broker.connectionString,
   inspect: (): ReturnType<Broker["inspect"]> => broker.inspect(),
   /** Of one queue: what is asked for often must cost little. */
-  states: (path: string): ReturnType<Broker["inspect"]>["queues"][string]["states"] => broker.inspect().queues[path]!.states,
+  states: (path: string): NonNullable<ReturnType<Broker["states"]>> => broker.states(path)!,
   outcomes: (path: string): ReturnType<Broker["outcomes"]> => followed(broker.outcomes(path), path),
   addFault: (fault: FaultRequest): FaultReport => broker.faults.add(fault),
   removeFault: (id: number): number => broker.faults.clear(id),

@@ -7,10 +7,11 @@ import { AmqpServer } from "./amqp/server.ts";
 import { LockTokens } from "./codec/lock-token.ts";
 import { controlHandler } from "./control/http.ts";
 import type { Clock } from "./entities/clock.ts";
+import type { StateCounts } from "./entities/counters.ts";
 import { readEntities } from "./entities/config.ts";
 import { Namespace } from "./entities/namespace.ts";
 import { boundingOf, checkBounds } from "./entities/setting-bounds.ts";
-import { type BrokerInspection, inspectMessages, inspectNamespace, inspectOutcomes, type MessagePage, type PageRequest } from "./inspection.ts";
+import { type BrokerInspection, inspectMessages, inspectNamespace, inspectOutcomes, inspectStates, type MessagePage, type PageRequest } from "./inspection.ts";
 import { Faults } from "./protocol/faults.ts";
 import { strikeAll } from "./protocol/strike-all.ts";
 import { Access } from "./protocol/access.ts";
@@ -70,6 +71,8 @@ export interface Broker {
   certificate(): Promise<string>;
   /** What every entity holds and ever did. */
   inspect(): BrokerInspection;
+  /** How many messages an entity has in which state; undefined when there is no such queue, subscription or sub-queue. */
+  states(path: string): StateCounts | undefined;
   /** A page of an entity's messages; undefined when there is no such queue, subscription or sub-queue. */
   inspectMessages(path: string, request?: PageRequest): MessagePage | undefined;
   /** With `record`: every message id's outcomes in an entity, in order. */
@@ -100,13 +103,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   const amqp = new AmqpServer(router, log, namespace.bounds.connectionsMax, () => journal?.flush());
   if (journal !== undefined) journal.onTrouble = (): void => amqp.cut();
   const certificate = madeOnce(() => certificateOf(options, host));
-  const inspectable = {
-    inspect: (): BrokerInspection => inspectNamespace(namespace, amqp.connectionCount),
-    inspectMessages: (path: string, request?: PageRequest): MessagePage | undefined => inspectMessages(namespace, path, request),
-    faults,
-    certificate: async (): Promise<string> => (await certificate()).cert,
-    outcomes: (path: string): ReadonlyMap<string, readonly string[]> | undefined => inspectOutcomes(namespace, path),
-  };
+  const inspectable = { ...viewsOf(namespace, amqp), faults, certificate: async (): Promise<string> => (await certificate()).cert };
   const http = createHttpServer(
     { namespace, links, verifier, tracking, onChange: (gone) => journal?.confirmChange(gone) },
     controlHandler(inspectable, verifier),
@@ -149,6 +146,16 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     connectionString: plain,
     connectionStringShown: shown,
     stop: () => (stopping ??= stop()),
+  };
+}
+
+/** What is seen of it from outside. */
+function viewsOf(namespace: Namespace, amqp: AmqpServer): Pick<Broker, "inspect" | "states" | "inspectMessages" | "outcomes"> {
+  return {
+    inspect: () => inspectNamespace(namespace, amqp.connectionCount),
+    states: (path) => inspectStates(namespace, path),
+    inspectMessages: (path, request) => inspectMessages(namespace, path, request),
+    outcomes: (path) => inspectOutcomes(namespace, path),
   };
 }
 

@@ -140,6 +140,12 @@ export function inspectMessages(namespace: Namespace, path: string, request: Pag
   return { messages, next: from };
 }
 
+/** How many messages of an entity are in which state; undefined when there is no such entity. For who asks often: an inspection looks at all of them. */
+export function inspectStates(namespace: Namespace, path: string): StateCounts | undefined {
+  const found = namespace.resolve(path);
+  return found.kind === "queue" ? found.queue.states : undefined;
+}
+
 /** Every message id's outcomes in an entity, in order; undefined when there is no such entity or nothing is recorded. */
 export function inspectOutcomes(namespace: Namespace, path: string): ReadonlyMap<string, readonly OutcomeWord[]> | undefined {
   const found = namespace.resolve(path);

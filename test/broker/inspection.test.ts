@@ -25,6 +25,9 @@ test("tells over HTTP, on the AMQP port, what every entity holds and did", async
   const { queues, connections } = await get<BrokerInspection>("/inspect");
   assert.equal(connections, 1);
   assert.deepEqual(queues["orders"]?.states, { active: 3, locked: 1, scheduled: 0, deferred: 0, deadLettered: 1 });
+  assert.deepEqual(broker.states("orders"), queues["orders"]?.states);
+  assert.equal(broker.states("orders/$DeadLetterQueue")?.active, 1);
+  assert.equal(broker.states("news"), undefined);
   assert.equal((await get<QueueInspection>("/inspect/news/Subscriptions/a")).kind, "subscription");
   assert.equal((await get<QueueInspection>("/inspect/news")).kind, "topic");
 

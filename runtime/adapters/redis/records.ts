@@ -23,6 +23,10 @@ export const stateLetters: Readonly<Record<FailWrite["state"], string>> = { wait
 
 /** Kind (1), state (1), codec (4), checksum (4), then the result. */
 const stepHeaderBytes = 10;
+/** Before a name and a step in a finish. */
+const lengthBytes = 4;
+/** Of one UTF-16 code unit. */
+const utf8BytesMax = 3;
 /** Number of the checkpoint (4) and time of writing (8), put before it by the script. */
 const stampBytes = 12;
 const nothing = Buffer.alloc(0);
@@ -59,28 +63,46 @@ export function packClaim({ eventId, token, payloadHash, pipelineHash }: ClaimRe
   return `${payloadHash}\0${pipelineHash}\0${token}`;
 }
 
-export function packStep({ kind, state, codec, checksum, result }: StepRecord): Buffer {
-  const packed = Buffer.allocUnsafe(stepHeaderBytes + result.length);
-  packed.writeUInt8(stepKinds.indexOf(kind), 0);
-  packed.writeUInt8(stepStates.indexOf(state), 1);
-  packed.writeUInt32BE(codec, 2);
-  packed.writeUInt32BE(checksum, 6);
-  packed.set(result, stepHeaderBytes);
+export function packStep(step: StepRecord): Buffer {
+  const packed = Buffer.allocUnsafe(stepHeaderBytes + step.result.length);
+  writeStep(packed, step, 0);
   return packed;
 }
 
-/** Without an outbox and steps it stays a string, which is cheaper to send. */
-export function packFinish({ epoch, outbox, steps = [] }: FinishWrite): string | Buffer {
-  if (outbox.length === 0 && steps.length === 0) return String(epoch);
-  if (steps.length === 0) return Buffer.concat([Buffer.from(`${epoch}:`, "latin1"), outbox]);
-  const fields = steps.flatMap((step) => [Buffer.from(step.name), packStep(step)]);
-  return Buffer.concat([Buffer.from(`${epoch};${fields.length};`, "latin1"), ...fields.flatMap((field) => [lengthOf(field), field]), outbox]);
+/** Returns where it ends. */
+function writeStep(packed: Buffer, { kind, state, codec, checksum, result }: StepRecord, from: number): number {
+  packed[from] = stepKinds.indexOf(kind);
+  packed[from + 1] = stepStates.indexOf(state);
+  packed.writeUInt32BE(codec, from + 2);
+  packed.writeUInt32BE(checksum, from + 6);
+  if (result.length > 0) packed.set(result, from + stepHeaderBytes);
+  return from + stepHeaderBytes + result.length;
 }
 
-function lengthOf(field: Uint8Array): Buffer {
-  const length = Buffer.allocUnsafe(4);
-  length.writeUInt32BE(field.length);
-  return length;
+/** Without an outbox and steps it stays a string, which is cheaper to send. */
+export function packFinish({ epoch, outbox, steps }: FinishWrite): string | Buffer {
+  if (steps !== undefined && steps.length > 0) return packStepped(epoch, outbox, steps);
+  return outbox.length === 0 ? String(epoch) : Buffer.concat([Buffer.from(`${epoch}:`, "latin1"), outbox]);
+}
+
+/** One buffer for all of it. */
+function packStepped(epoch: number, outbox: Uint8Array, steps: readonly StepRecord[]): Buffer {
+  const head = `${epoch};${2 * steps.length};`;
+  let size = head.length + outbox.length;
+  for (let index = 0; index < steps.length; index += 1) {
+    const { name, result } = steps[index] as StepRecord;
+    size += 2 * lengthBytes + name.length * utf8BytesMax + stepHeaderBytes + result.length;
+  }
+  const packed = Buffer.allocUnsafe(size);
+  let at = packed.write(head, 0, "latin1");
+  for (let index = 0; index < steps.length; index += 1) {
+    const step = steps[index] as StepRecord;
+    const nameBytes = packed.write(step.name, at + lengthBytes);
+    at = packed.writeUInt32BE(nameBytes, at) + nameBytes;
+    at = writeStep(packed, step, packed.writeUInt32BE(stepHeaderBytes + step.result.length, at));
+  }
+  packed.set(outbox, at);
+  return packed.subarray(0, at + outbox.length);
 }
 
 export function finishBytes({ outbox, steps }: FinishWrite): number {

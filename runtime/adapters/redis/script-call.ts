@@ -25,15 +25,21 @@ class Writing {
     this.bytes = Buffer.allocUnsafe(size);
   }
 
-  /** False where one of them is no ASCII. */
-  arguments(texts: readonly string[]): boolean {
-    for (let index = 0; index < texts.length; index += 1) {
-      const text = texts[index] as string;
-      this.count(dollar, text.length);
-      if (!this.#text(text)) return false;
+  /** False where a text among them is no ASCII. */
+  arguments(args: readonly (string | Buffer)[]): boolean {
+    for (let index = 0; index < args.length; index += 1) {
+      const arg = args[index] as string | Buffer;
+      this.count(dollar, arg.length);
+      if (typeof arg !== "string") this.#copy(arg);
+      else if (!this.#text(arg)) return false;
       this.#end();
     }
     return true;
+  }
+
+  #copy(part: Buffer): void {
+    this.bytes.set(part, this.at);
+    this.at += part.length;
   }
 
   /** Each behind what all of them begin with, of which no text is made. */
@@ -67,13 +73,13 @@ class Writing {
   }
 }
 
-/** -1 where one of them is bytes, or long. */
-function sizeOf(texts: readonly (string | Buffer)[]): number {
+/** -1 where a text among them is long. */
+function sizeOf(args: readonly (string | Buffer)[]): number {
   let size = 0;
-  for (let index = 0; index < texts.length; index += 1) {
-    const text = texts[index];
-    if (typeof text !== "string" || text.length > textMax) return -1;
-    size += text.length + frameBytesMax;
+  for (let index = 0; index < args.length; index += 1) {
+    const arg = args[index] as string | Buffer;
+    if (typeof arg === "string" && arg.length > textMax) return -1;
+    size += arg.length + frameBytesMax;
   }
   return size;
 }
@@ -86,7 +92,7 @@ export interface KeysOf {
 
 export const noKeys: KeysOf = { prefix: "", ends: [] };
 
-/** Undefined where an argument is bytes, no ASCII or long: then ioredis writes them. `more`: keys behind `keys`. */
+/** Undefined where a text is no ASCII, or long: then ioredis writes them. `more`: keys behind `keys`. */
 export function scriptCall(script: Script, keys: readonly string[], args: readonly (string | Buffer)[], more: KeysOf = noKeys): Command | undefined {
   const { prefix, ends } = more;
   const count = keys.length + ends.length;
@@ -96,7 +102,7 @@ export function scriptCall(script: Script, keys: readonly string[], args: readon
   const writing = new Writing(sizes.reduce((sum, size) => sum + size, frameBytesMax + ends.length * prefix.length));
   writing.count(asterisk, head.length + count + args.length);
   if (!writing.arguments(head) || !writing.arguments(keys) || !writing.prefixed(prefix, ends)) return undefined;
-  if (!writing.arguments(args as readonly string[])) return undefined;
+  if (!writing.arguments(args)) return undefined;
   const bytes = writing.bytes.subarray(0, writing.at);
   const { Command } = ioredis();
   // By the first key ioredis finds the node of a cluster.

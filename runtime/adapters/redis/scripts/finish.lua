@@ -21,20 +21,24 @@ local function pipelineEndOf(value)
   return find(value, '\0', find(value, '\0', headerBytes + 1, true) + 1, true)
 end
 
+-- How many fields are read by what: each behind its length.
+local formats = {}
+
+local function formatOf(count)
+  if not formats[count] then formats[count] = '>' .. ('I4c0'):rep(count) end
+  return formats[count]
+end
+
 -- Stores the steps of a write. Returns the record with their number, and the outbox behind them.
 local function putSteps(key, value, write, from)
   local countEnd = find(write, ';', from, true)
+  local count = tonumber(sub(write, from, countEnd - 1))
   local checkpoints = struct.unpack('>I4', value, checkpointsAt)
-  local position, fields = countEnd + 1, {}
-  for field = 1, tonumber(sub(write, from, countEnd - 1)) do
-    local length = struct.unpack('>I4', write, position)
-    local text = sub(write, position + 4, position + 3 + length)
-    if field % 2 == 0 then
-      checkpoints = checkpoints + 1
-      text = struct.pack('>I4', checkpoints) .. at .. text
-    end
-    fields[field] = text
-    position = position + 4 + length
+  local fields = { struct.unpack(formatOf(count), write, countEnd + 1) }
+  local position = table.remove(fields)
+  for field = 2, count, 2 do
+    checkpoints = checkpoints + 1
+    fields[field] = struct.pack('>I4', checkpoints) .. at .. fields[field]
   end
   call('HSET', stepsKey(base, key), unpack(fields))
   return sub(value, 1, checkpointsAt - 1) .. struct.pack('>I4', checkpoints) .. sub(value, checkpointsAt + 4), sub(write, position)
