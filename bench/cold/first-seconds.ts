@@ -1,7 +1,7 @@
 /** The first seconds of `holdfast dev`, which warms its world up before it sends: beside the rate that it comes to. */
 import { spawn } from "node:child_process";
 import { extname, join, resolve } from "node:path";
-import { text } from "node:stream/consumers";
+import { createInterface } from "node:readline";
 import type { Summary } from "#load/dev/verdict.ts";
 
 /** Some seconds more than are looked at. */
@@ -15,23 +15,29 @@ export interface FirstSeconds {
   readonly first: number;
   readonly third: number;
   readonly steadyPerSecond: number;
-  /** The account found nothing lost, done twice or otherwise than expected. */
-  readonly isSound: boolean;
 }
 
-export async function firstSeconds(): Promise<FirstSeconds> {
+export interface Trial {
+  readonly found: FirstSeconds;
+  /** The account found nothing lost, done twice or otherwise than expected. Known once the trial's world is gone. */
+  readonly isSound: Promise<boolean>;
+}
+
+/** Resolves with the account; the next trial can begin while this one puts its world away. */
+export async function firstSeconds(): Promise<Trial> {
   const root = resolve(import.meta.dirname, "../..");
   const main = join(root, `runtime/cli/main${extname(import.meta.filename)}`);
   const child = spawn(process.execPath, [main, "dev", "--no-open", "--events", String(events)], { cwd: root, stdio: ["ignore", "pipe", "ignore"] });
   const exited = new Promise<number | null>((done) => child.once("exit", done));
-  const [said, code] = await Promise.all([text(child.stdout), exited]);
-  const summary = JSON.parse(said.trim().split("\n").at(-1) ?? "null") as Summary | null;
-  if (summary === null) throw new Error(`expected the account of holdfast dev, it ended with ${code}`);
-  return { ...sharesOf(summary.throughputBySecond), isSound: code === 0 };
+  const isSound = exited.then((code) => code === 0);
+  for await (const line of createInterface(child.stdout)) {
+    if (line.startsWith("{")) return { found: sharesOf((JSON.parse(line) as Summary).throughputBySecond), isSound };
+  }
+  throw new Error(`expected the account of holdfast dev, it ended with ${await exited}`);
 }
 
 /** What the first and the third second are of the mean of those between the third and the last part; of the best one where there are none. */
-export function sharesOf(bySecond: readonly number[]): Omit<FirstSeconds, "isSound"> {
+export function sharesOf(bySecond: readonly number[]): FirstSeconds {
   const all = sum(bySecond);
   let ended = 0;
   const steady = bySecond.filter((count, second) => {

@@ -26,7 +26,10 @@ const measured: readonly ContenderKey[] = ["holdfast", "holdfast-sqlite", "subsc
 const binMs = 100;
 const steadyShare = 0.8;
 const turnMaxMs = 60_000;
-const trialsCount = 3;
+const trialsMax = 3;
+/** As parts of the steady rate; what else the machine does makes a first second worse, never better, so that the best trial counts. */
+const firstAtLeast = 0.4;
+const thirdAtLeast = 0.9;
 
 export async function run(options: ColdOptions): Promise<number> {
   const { quick = false, rounds = quick ? 2 : 7 } = options;
@@ -41,9 +44,13 @@ export async function run(options: ColdOptions): Promise<number> {
     }
   });
   const trials: FirstSeconds[] = [];
-  for (let trial = 1; trial <= trialsCount; trial += 1) {
-    showProgress(`trial ${trial} of ${trialsCount}: holdfast dev`);
-    trials.push(await firstSeconds());
+  const accounts: Promise<boolean>[] = [];
+  // A quick run tries no more often than it must to know that they are reached.
+  for (let trial = 1; trial <= trialsMax && !(quick && trials.length > 1 && areReached(trials)); trial += 1) {
+    showProgress(`trial ${trial} of at most ${trialsMax}: holdfast dev`);
+    const { found, isSound } = await firstSeconds();
+    trials.push(found);
+    accounts.push(isSound);
   }
   showProgress("");
   const rows = [...starts].map(([key, list]) => ({
@@ -69,7 +76,7 @@ export async function run(options: ColdOptions): Promise<number> {
   const [ours, , subscribe] = rows;
   report.ratio(`first event done: Holdfast / ${subscribe!.name}`, ratio(ours!.first, subscribe!.first, 2), "less");
   report.targets({ what: "Holdfast: ready", found: ours!.ready, unit: "ms", bound: { atMost: 3_000 }, aim: 500 });
-  judgeTrials(report, trials);
+  judgeTrials(report, trials, await Promise.all(accounts));
   for (const key of ["holdfast", "holdfast-sqlite"] as const)
     report.guards(
       ...guardsOf(
@@ -80,8 +87,12 @@ export async function run(options: ColdOptions): Promise<number> {
   return report.end();
 }
 
+function areReached(trials: readonly FirstSeconds[]): boolean {
+  return trials.some(({ first }) => first >= firstAtLeast) && trials.some(({ third }) => third >= thirdAtLeast);
+}
+
 /** A world that has not warmed up does a quarter to a third in its first second. */
-function judgeTrials(report: Report, trials: readonly FirstSeconds[]): void {
+function judgeTrials(report: Report, trials: readonly FirstSeconds[], areSound: readonly boolean[]): void {
   const [first, third] = [figure(trials, (trial) => trial.first, 2), figure(trials, (trial) => trial.third, 2)];
   report.table({
     name: "first-seconds",
@@ -89,15 +100,14 @@ function judgeTrials(report: Report, trials: readonly FirstSeconds[]): void {
     columns: { first: "first second", third: "third second", steady: "steady, messages/s" },
     rows: [{ first, third, steady: figure(trials, ({ steadyPerSecond }) => steadyPerSecond, 0) }],
   });
-  // What else the machine does makes a first second worse, never better.
   const bestOf = ({ samples }: typeof first): typeof first => single(Math.max(...samples), 2);
   report.gates(
-    { what: "holdfast dev: first second / steady, best trial", found: bestOf(first), unit: "", bound: { atLeast: 0.4 }, aim: 0.5 },
-    { what: "holdfast dev: third second / steady, best trial", found: bestOf(third), unit: "", bound: { atLeast: 0.9 }, aim: 1 },
+    { what: "holdfast dev: first second / steady, best trial", found: bestOf(first), unit: "", bound: { atLeast: firstAtLeast }, aim: 0.5 },
+    { what: "holdfast dev: third second / steady, best trial", found: bestOf(third), unit: "", bound: { atLeast: thirdAtLeast }, aim: 1 },
   );
   report.targets({ what: "holdfast dev: first second / steady", found: first, unit: "", bound: { atLeast: 0.5 } });
   report.targets({ what: "holdfast dev: third second / steady", found: third, unit: "", bound: { atLeast: 0.8 }, aim: 1 });
-  report.guards({ what: "holdfast dev: accounts that did not balance", wrong: trials.filter(({ isSound }) => !isSound).length });
+  report.guards({ what: "holdfast dev: accounts that did not balance", wrong: areSound.filter((isSound) => !isSound).length });
 }
 
 async function start(arena: Arena, contender: Contender): Promise<Start> {
@@ -105,7 +115,7 @@ async function start(arena: Arena, contender: Contender): Promise<Start> {
   const ground = arena.ground();
   const feed = arena.feed(contender, ground);
   const sent = [...generatePlain({ ...messagesOf(shape, eventsFor(contender.key, shape, 1.2)), idPrefix: `${ground.prefix}-` })];
-  await feed.send(sent);
+  await Promise.all([feed.send(sent), arena.vacated()]);
   const startMs = sharedMonotonicMs();
   const child = await contender.start(ground);
   const readyMs = sharedMonotonicMs() - startMs;
@@ -115,8 +125,7 @@ async function start(arena: Arena, contender: Contender): Promise<Start> {
     const times = notes.map(({ atMs }) => atMs - startMs).toSorted((a, b) => a - b);
     return { readyMs, firstMs: times[0] ?? Number.NaN, steadyMs: steadyFrom(times), verdict: judge({ sent, outcomes: await feed.outcomes(), done: notes }) };
   } finally {
-    await child.stop();
-    await feed.stop();
+    arena.leave([child], feed);
   }
 }
 

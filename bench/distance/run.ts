@@ -89,7 +89,8 @@ export async function ownDistance(report: Report): Promise<void> {
 }
 
 async function measure(contenders: typeof measured, extent: Extent): Promise<readonly Row[]> {
-  return inArena({}, async (arena) => {
+  // Whoever is measured has warmed up broker and store by then.
+  return inArena({ isForLoads: true }, async (arena) => {
     if (extent.isFilled) await fillStore(arena.redis.url);
     const rows: Row[] = [];
     for (const [key, shape] of contenders) rows.push(...(await beside(arena, key, shape, extent)));
@@ -114,19 +115,22 @@ async function fillStore(url: string): Promise<void> {
 async function beside(arena: Arena, key: ContenderKey, shape: ShapeName, { delays, rounds, turns, warmUp }: Extent): Promise<readonly Row[]> {
   const away = await Distance.start();
   const placed: { readonly delayMs: number; readonly resident: Resident; readonly stretches: Stretch[] }[] = [];
-  const show = (delayMs: number, what: string): void => showProgress(`${contenderOf(key).name}, ${shape}, ${delayMs} ms: ${what}`);
+  const show = (what: string): void => showProgress(`${contenderOf(key).name}, ${shape}, ${what}`);
+  const add = async (delayMs: number): Promise<void> => {
+    const ground = { connectionString: await away.put(arena.broker.connectionString, delayMs), redisUrl: await away.put(arena.redis.url, delayMs) };
+    const { events: _, ...messages } = messagesOf(shapeOf(shape), 0);
+    const resident = await Resident.start(arena, { contender: contenderOf(key), messages, ground });
+    placed.push({ delayMs, resident, stretches: [] });
+    await resident.drain(warmUp * eventsOf(key, shape, delayMs));
+  };
   try {
-    for (const delayMs of delays) {
-      show(delayMs, "warm-up");
-      const ground = { connectionString: await away.put(arena.broker.connectionString, delayMs), redisUrl: await away.put(arena.redis.url, delayMs) };
-      const { events: _, ...messages } = messagesOf(shapeOf(shape), 0);
-      const resident = await Resident.start(arena, { contender: contenderOf(key), messages, ground });
-      placed.push({ delayMs, resident, stretches: [] });
-      await resident.drain(warmUp * eventsOf(key, shape, delayMs));
-    }
+    show("warm-up");
+    // Those that are far away wait most of the time.
+    await Promise.all(delays.map(add));
+    placed.sort((one, other) => one.delayMs - other.delayMs);
     for (let turn = 1; turn <= rounds * turns; turn += 1) {
       for (const { delayMs, resident, stretches } of placed) {
-        show(delayMs, `turn ${turn} of ${rounds * turns}`);
+        show(`${delayMs} ms: turn ${turn} of ${rounds * turns}`);
         stretches.push(await resident.drain(eventsOf(key, shape, delayMs)));
       }
     }

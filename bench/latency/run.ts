@@ -6,7 +6,7 @@ import type { ContenderKey } from "../peers/names.ts";
 import { type Arena, inArena } from "../support/arena.ts";
 import { type Contender, contenderOf } from "../support/contenders.ts";
 import { single } from "../support/figures.ts";
-import { type Load, openLoop } from "../support/open-loop.ts";
+import { type Load, UnderLoad } from "../support/open-loop.ts";
 import { showProgress } from "../support/progress.ts";
 import { Report, type ReportOptions } from "../support/report.ts";
 import { guardsOf, type Verdict } from "../support/verdict.ts";
@@ -42,7 +42,8 @@ const secondMs = 1_000;
 
 export async function run(options: LatencyOptions): Promise<number> {
   const report = new Report("latency", options);
-  const rows = await inArena({}, async (arena) => {
+  // To find out what saturates the first one warms up broker and store.
+  const rows = await inArena({ isForLoads: true }, async (arena) => {
     const all: Row[] = [];
     for (const key of measured) all.push(...(await measure(arena, contenderOf(key), options)));
     return all;
@@ -52,12 +53,22 @@ export async function run(options: LatencyOptions): Promise<number> {
   return report.end();
 }
 
-async function measure(arena: Arena, contender: Contender, { quick = false, seconds = quick ? 2 : 10, profile }: LatencyOptions): Promise<readonly Row[]> {
-  if (profile !== undefined) return [await turn(arena, contender, profile, readProfile(profile))];
+/** One that stays for all of its turns: a worker that has started just now tells of its code being compiled. */
+async function measure(arena: Arena, contender: Contender, options: LatencyOptions): Promise<readonly Row[]> {
+  const under = await UnderLoad.start(arena, contender);
+  try {
+    return await loads(under, contender, options);
+  } finally {
+    await under.stop();
+  }
+}
+
+async function loads(under: UnderLoad, contender: Contender, { quick = false, seconds = quick ? 2 : 10, profile }: LatencyOptions): Promise<readonly Row[]> {
+  if (profile !== undefined) return [await turn(under, contender, profile, readProfile(profile))];
   const rows: Row[] = [];
   const wanted = quick ? (quickShares.get(contender.key) ?? []) : shares;
   if (wanted.length > 0) showProgress(`${contender.name}: saturation`);
-  const saturation = wanted.length > 0 ? await saturate(arena, contender, quick ? 1.5 : 4) : 0;
+  const saturation = wanted.length > 0 ? await saturate(under, quick ? 2 : 4) : 0;
   const rates = [
     [`${lowPerSecond} a second`, lowPerSecond],
     ...wanted.map((share) => [`${share * 100} % of ${Math.round(saturation).toLocaleString("en")}`, saturation * share] as const),
@@ -66,24 +77,24 @@ async function measure(arena: Arena, contender: Contender, { quick = false, seco
     showProgress(`${contender.name}: ${name}`);
     const turnSeconds = perSecond === lowPerSecond ? Math.max(seconds, lowSecondsMin) : seconds;
     const events = Math.round((perSecond * (warmUpMs + turnSeconds * secondMs)) / secondMs);
-    rows.push(await turn(arena, contender, name, { events, arrivals: { kind: "poisson", perSecond }, eventTypes: { nothing: 1 } }));
+    rows.push(await turn(under, contender, name, { events, arrivals: { kind: "poisson", perSecond }, eventTypes: { nothing: 1 } }));
   }
   return rows;
 }
 
 /** Events a second while so many are under way, the first third of the time left out. */
-async function saturate(arena: Arena, contender: Contender, seconds: number): Promise<number> {
+async function saturate(under: UnderLoad, seconds: number): Promise<number> {
   const stop = new AbortController();
   const events = Math.round(20_000 * seconds);
   const load: Load = { events, arrivals: { kind: "closed", inFlight: saturatingInFlight }, eventTypes: { nothing: 1 } };
-  const { ended } = await openLoop(arena, contender, { load, signal: stop.signal, meanwhile: () => pause(secondMs * seconds).then(() => stop.abort()) });
+  const { ended } = await under.bear({ load, signal: stop.signal, meanwhile: () => pause(secondMs * seconds).then(() => stop.abort()) });
   const times = ended.map(({ atMs }) => atMs).toSorted((a, b) => a - b);
   const counted = times.slice(Math.floor(times.length / 3));
   return (counted.length * secondMs) / (counted.at(-1)! - counted[0]!);
 }
 
-async function turn(arena: Arena, contender: Contender, name: string, load: Load): Promise<Row> {
-  const { drive, ended, startMs, verdict } = await openLoop(arena, contender, { load });
+async function turn(under: UnderLoad, contender: Contender, name: string, load: Load): Promise<Row> {
+  const { drive, ended, startMs, verdict } = await under.bear({ load });
   const lastMs = drive.intendedAtMs(load.events - 1);
   return {
     contender,

@@ -59,6 +59,8 @@ async function profile(arena: Arena, key: ContenderKey, messages: ReturnType<typ
   mkdirSync(folder);
   const env = { NODE_OPTIONS: `--cpu-prof --cpu-prof-interval=${samplingMicros} --cpu-prof-dir=${folder}` };
   const { counted } = await arena.drain(contenderOf(key), { messages, ground: { env } });
+  // A profile is written when its process ends.
+  await arena.vacated();
   const sums = timeByStage(folder, counted.fromMs, counted.toMs);
   return new Map([...sums].map(([stage, micros]) => [stage, micros / counted.messages]));
 }

@@ -1,10 +1,8 @@
 /** What the simulation is told of a message's cost, from what turns have measured. */
 import { availableParallelism } from "node:os";
-import type { Turn } from "../support/arena.ts";
 import { median } from "../support/figures.ts";
+import type { Measured } from "../support/reading.ts";
 import type { Costs } from "./pool.ts";
-
-type Measured = Pick<Turn, "perSecond" | "clientMicros" | "mainMicros" | "redisMicros" | "brokerMicros" | "scriptCalls" | "otherCores">;
 
 export interface Point {
   readonly workers: number;

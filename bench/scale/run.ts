@@ -2,12 +2,14 @@ import { median, type Figure, figure, ratio } from "../support/figures.ts";
 import { Redis } from "ioredis";
 import { type RedisCluster, startRedisCluster } from "../../test/support/redis-cluster.ts";
 import { messagesOf, shapes } from "../peers/work.ts";
-import { type Arena, inArena, type Turn } from "../support/arena.ts";
-import { contenderOf, type Ground } from "../support/contenders.ts";
+import { type Arena, inArena } from "../support/arena.ts";
+import { contenderOf } from "../support/contenders.ts";
 import { showProgress } from "../support/progress.ts";
 import { Report, type ReportOptions } from "../support/report.ts";
-import { guardsOf } from "../support/verdict.ts";
+import type { Measured } from "../support/reading.ts";
 import { type RedisUsage, usageOf } from "../support/redis.ts";
+import { Resident, type ResidentOptions } from "../support/resident.ts";
+import { guardsOf, type Verdict } from "../support/verdict.ts";
 import { fit } from "./fit.ts";
 import { tellSimulated } from "./tell-simulated.ts";
 
@@ -17,8 +19,11 @@ export interface ScaleOptions extends ReportOptions {
 
 interface Row {
   readonly size: string;
-  readonly turns: readonly Turn[];
+  readonly turns: readonly Measured[];
 }
+
+/** Whether what was sent has ended as it must. */
+type Verdicts = Verdict[];
 
 const megabyte = 1e6;
 /** Bytes of a record of the broker that are no body. */
@@ -26,86 +31,96 @@ const headerBytes = 4_096;
 const bodyBytes = 256;
 const largestBytes = 256 * 1_024;
 const workerCounts = [1, 2, 4];
-/** They take turns, so that the counts meet the same machine. */
-const workerRounds = 3;
-/** Of each worker in a turn of a quick run. */
-const shortEvents = 6_000;
+/** The counts take turns, so that they meet the same machine. */
+const rounds = { quick: 3, full: 5 };
+/**
+ * Of each worker in a turn. The first ten thousands still become cheaper, to a third: if four workers shared what one has alone, they would have
+ * compiled less of their code, and that would be taken for a growth of costs.
+ */
+const poolEvents = { quick: 8_000, full: 50_000 };
+/** Of each worker before the first turn. */
+const warmUpEvents = 10_000;
+/** What a pool holds at the end of what is counted must be as much as at its beginning: the cost of these is only in part of either side. */
+const countedTo = 0.85;
 /** Batches that the simulation of a size counts at least. */
 const simulatedBatches = { quick: 400, full: 2_000 };
 
 export async function run(options: ScaleOptions): Promise<number> {
-  const { quick = false } = options;
+  const extent = options.quick === true ? "quick" : "full";
+  const isQuick = extent === "quick";
   const report = new Report("scale", options);
-  const all: Turn[] = [];
-  await inArena({ messageBytesMax: largestBytes + headerBytes }, async (arena) => {
-    const measure = async (size: string, events: number, changes: Changes = {}): Promise<Row> => {
-      showProgress(size);
-      const row = { size, turns: await turns(arena, events, quick ? 1 : 3, changes) };
-      all.push(...row.turns);
-      return row;
-    };
-    const events = quick ? 12_000 : 100_000;
-    const workers = await byWorkers(arena, quick ? shortEvents : events);
-    const shards = await oneAndThree(arena, events, quick ? 2 : 3);
-    all.push(...[...workers, ...shards].flatMap(({ turns: found }) => found));
-    const measuredAs = (size: string): Row => ({ size, turns: shards[0].turns });
+  const verdicts: Verdicts = [];
+  // Its pools warm up broker and store.
+  await inArena({ messageBytesMax: largestBytes + headerBytes, isForLoads: true }, async (arena) => {
+    const measure = (size: string, events: number, bytes?: number): Promise<Row> => fresh(arena, size, { events, rounds: isQuick ? 1 : 3, bytes }, verdicts);
+    const { workers, shards } = await measurePools(arena, { events: poolEvents[extent], rounds: rounds[extent] }, verdicts);
     const backlogs: Row[] = [];
-    for (const backlog of quick ? [events, 40_000] : [1_000, 10_000, events, 1_000_000]) {
-      const size = `${backlog.toLocaleString("en")} waiting`;
-      backlogs.push(backlog === events ? measuredAs(size) : await measure(size, backlog));
-    }
-    const payloads: Row[] = [measuredAs(`${bodyBytes} bytes`)];
-    for (const bytes of quick ? [65_536] : [1_024, 4_096, 16_384, 65_536, largestBytes])
-      payloads.push(await measure(`${bytes.toLocaleString("en")} bytes`, Math.round(events / Math.max(1, bytes / 2_048)), { bytes }));
+    for (const backlog of isQuick ? [12_000, 40_000] : [1_000, 10_000, 100_000, 1_000_000])
+      backlogs.push(await measure(`${backlog.toLocaleString("en")} waiting`, backlog));
+    const events = isQuick ? 12_000 : 100_000;
+    const payloads: Row[] = [{ size: `${bodyBytes} bytes`, turns: backlogs.find(({ size }) => size.startsWith(events.toLocaleString("en")))!.turns }];
+    for (const bytes of isQuick ? [65_536] : [1_024, 4_096, 16_384, 65_536, largestBytes])
+      payloads.push(await measure(`${bytes.toLocaleString("en")} bytes`, Math.round(events / Math.max(1, bytes / 2_048)), bytes));
     tellMeasured(report, { workers, backlogs, payloads, shards });
-    // A worker by itself on one Redis has had further turns.
-    const points = workers.map(({ turns: found }, index) => ({ workers: workerCounts[index]!, turns: index === 0 ? [...found, ...shards[0].turns] : found }));
-    tellSimulated(report, fit(points, { one: shards[0].turns, spread: shards[1].turns }), points, quick ? simulatedBatches.quick : simulatedBatches.full);
+    const points = workers.map(({ turns }, index) => ({ workers: workerCounts[index]!, turns }));
+    tellSimulated(report, fit(points, { one: shards[0]!.turns, spread: shards[1]!.turns }), points, simulatedBatches[extent]);
   });
   showProgress("");
-  report.guards(
-    ...guardsOf(
-      "Holdfast",
-      all.map(({ verdict }) => verdict),
-    ),
-  );
+  report.guards(...guardsOf("Holdfast", verdicts));
   return report.end();
 }
 
-/** What the simulation must reproduce, in the median: a single turn would tell of what else the machine did just then. */
-async function byWorkers(arena: Arena, eventsEach: number): Promise<readonly Row[]> {
-  const rows = workerCounts.map((count) => ({ size: `${count} ${count === 1 ? "worker" : "workers"}`, count, turns: [] as Turn[] }));
-  for (let round = 1; round <= workerRounds; round += 1) {
-    for (const { size, count, turns: found } of rows) {
-      showProgress(`${size}: round ${round} of ${workerRounds}`);
-      // Each has as many to be warm with.
-      found.push(...(await turns(arena, eventsEach * count, 1, { workers: count })));
+/**
+ * One, two and four workers, and one whose records lie on a cluster: all stay, and take turns. What the simulation is told and what it must
+ * reproduce is thus what messages cost once code is compiled, and one worker on one Redis and on three differ by nothing else.
+ */
+async function measurePools(
+  arena: Arena,
+  extent: { readonly events: number; readonly rounds: number },
+  verdicts: Verdicts,
+): Promise<{ readonly workers: readonly Row[]; readonly shards: readonly Row[] }> {
+  const messages = { ...messagesOf(shapes[0]!, 0), sizes: { kind: "fixed", bytes: bodyBytes } as const };
+  const pools: { readonly size: string; readonly workers: number; readonly pool: Resident; readonly turns: Measured[] }[] = [];
+  const add = async (size: string, workers: number, place?: Pick<ResidentOptions, "ground" | "usage">): Promise<void> => {
+    showProgress(`${size}: warm-up`);
+    const pool = await Resident.start(arena, { contender: contenderOf("holdfast"), messages, workers, isHeld: true, countedTo, ...place });
+    pools.push({ size, workers, pool, turns: [] });
+    await pool.drain(workers * warmUpEvents);
+  };
+  return onCluster(async ({ url, usage }) => {
+    try {
+      for (const count of workerCounts) await add(`${count} ${count === 1 ? "worker" : "workers"}`, count);
+      await add("a cluster of three", 1, { ground: { config: { store: { kind: "redis", url, cluster: true, prefix: "scale" } } }, usage });
+      for (let round = 1; round <= extent.rounds; round += 1) {
+        for (const { size, workers, pool, turns } of pools) {
+          showProgress(`${size}: round ${round} of ${extent.rounds}`);
+          turns.push(await pool.drain(workers * extent.events));
+        }
+      }
+      verdicts.push(...(await Promise.all(pools.map(({ pool }) => pool.verdict()))));
+      return { workers: pools.slice(0, workerCounts.length), shards: [{ size: "one Redis", turns: pools[0]!.turns }, pools.at(-1)!] };
+    } finally {
+      await Promise.all(pools.map(({ pool }) => pool.stop()));
     }
-  }
-  return rows;
+  });
 }
 
-interface Changes {
-  readonly workers?: number;
-  readonly bytes?: number;
-  readonly cluster?: MeasuredCluster;
-}
-
-async function turns(arena: Arena, events: number, rounds: number, { workers = 1, bytes = bodyBytes, cluster }: Changes): Promise<readonly Turn[]> {
-  const found: Turn[] = [];
-  for (let round = 0; round < rounds; round += 1) {
+/** A worker that starts when all of it waits. */
+async function fresh(
+  arena: Arena,
+  size: string,
+  { events, rounds: count, bytes = bodyBytes }: { readonly events: number; readonly rounds: number; readonly bytes: number | undefined },
+  verdicts: Verdicts,
+): Promise<Row> {
+  const turns: Measured[] = [];
+  for (let round = 1; round <= count; round += 1) {
+    showProgress(size);
     const messages = { ...messagesOf(shapes[0]!, events), sizes: { kind: "fixed", bytes } as const };
-    const place = cluster === undefined ? undefined : { ground: onShards(cluster.url), usage: cluster.usage };
-    found.push(await arena.drain(contenderOf("holdfast"), { messages, workers, ...place }));
+    const turn = await arena.drain(contenderOf("holdfast"), { messages });
+    turns.push(turn);
+    verdicts.push(turn.verdict);
   }
-  return found;
-}
-
-let prefixes = 0;
-
-function onShards(url: string): Partial<Ground> {
-  prefixes += 1;
-  return { config: { store: { kind: "redis", url, cluster: true, prefix: `scale-${prefixes}` } } };
+  return { size, turns };
 }
 
 interface MeasuredCluster extends Pick<RedisCluster, "url"> {
@@ -113,28 +128,11 @@ interface MeasuredCluster extends Pick<RedisCluster, "url"> {
   readonly usage: () => Promise<RedisUsage>;
 }
 
-/** One Redis and a cluster take turns: it is their difference that tells what a further script call costs. */
-async function oneAndThree(arena: Arena, events: number, rounds: number): Promise<readonly [one: Row, three: Row]> {
-  const one: Turn[] = [];
-  const three: Turn[] = [];
-  await onCluster(async (cluster) => {
-    for (let round = 1; round <= rounds; round += 1) {
-      showProgress(`one Redis and three: round ${round} of ${rounds}`);
-      one.push(...(await turns(arena, events, 1, {})));
-      three.push(...(await turns(arena, events, 1, { cluster })));
-    }
-  });
-  return [
-    { size: "one Redis", turns: one },
-    { size: "a cluster of three", turns: three },
-  ];
-}
-
-async function onCluster(act: (cluster: MeasuredCluster) => Promise<void>): Promise<void> {
+async function onCluster<Result>(act: (cluster: MeasuredCluster) => Promise<Result>): Promise<Result> {
   const cluster = await startRedisCluster();
   const clients = cluster.masters.map(({ url }) => new Redis(url));
   try {
-    await act({
+    return await act({
       url: cluster.url,
       async usage() {
         const all = await Promise.all(clients.map(usageOf));

@@ -14,7 +14,7 @@ import { type BenchBroker, fill, startBenchBroker } from "./broker.ts";
 import { type Contender, contenderOf, type Ground } from "./contenders.ts";
 import { NoteReader } from "./note-reader.ts";
 import { sharedMonotonicMs } from "./notes.ts";
-import { machineBusyMs, mainThreadCpuMs, treeCpuMs } from "./process-cpu.ts";
+import { between, type Measured, read, type Reading } from "./reading.ts";
 import { type BenchRedis, type RedisUsage, startBenchRedis } from "./redis.ts";
 import { judge, type Verdict } from "./verdict.ts";
 
@@ -43,19 +43,8 @@ export interface TurnOptions {
   readonly held?: { readonly place: number; readonly waitMs: number };
 }
 
-export interface Turn {
-  /** Of the part after the warm-up. */
-  readonly perSecond: number;
-  /** CPU, a message. */
-  readonly clientMicros: number;
-  readonly brokerMicros: number;
-  readonly redisMicros: number;
-  /** Of the client's part, what its processes' main threads use. */
-  readonly mainMicros: number;
-  /** Scripts of the store that were called, a message. */
-  readonly scriptCalls: number;
-  /** Processors that something else was busy on: other programs, the bench itself, the machine's host. */
-  readonly otherCores: number;
+/** What a message cost in the part after the warm-up. */
+export interface Turn extends Measured {
   readonly verdict: Verdict;
   /** From the end of the counted part until all had ended. */
   readonly tailMs: number;
@@ -63,21 +52,11 @@ export interface Turn {
   readonly counted: { readonly messages: number; readonly fromMs: number; readonly toMs: number };
 }
 
-interface Reading {
-  readonly ended: number;
-  readonly atMs: number;
-  readonly clientMs: number;
-  readonly mainMs: number;
-  readonly machineMs: number;
-  readonly brokerMicros: number;
-  readonly redis: RedisUsage;
-}
-
 /** Share of a turn that is not counted: connecting, starting threads, compiling. */
 const warmUpPart = 1 / 2;
 /** Nor is the end: the last few may have been left to other workers, and come back when nobody else is there. */
 const countedTo = 0.95;
-/** Whoever came first would work beside a broker and a Redis that are not warm: some have a turn each that nobody counts. */
+/** Whoever came first would work beside a broker and a Redis that are not warm: some have a turn that nobody counts, at the same time. */
 const warmers = ["holdfast", "bare-sdk"] as const;
 const warmUpEvents = 20_000;
 const lookEveryMs = 20;
@@ -92,6 +71,8 @@ const turnsMaxDefault = 64;
 /** Messages of a queue, and how they end: the broker's, or BullMQ's. */
 export interface Feed {
   send(messages: readonly PlainMessage[]): Promise<void>;
+  /** Nobody gets anything before the returned function has been called; undefined where that cannot be. */
+  readonly hold?: () => Promise<() => Promise<void>>;
   /** Of what was sent through the feed. */
   ended(): Promise<number>;
   /** What is still there, whoever sent it. */
@@ -110,6 +91,7 @@ export class Arena {
   readonly #standIns: readonly StandInProcess[];
   readonly #turnsMax: number;
   #turns = 0;
+  #leaving: Promise<void> = Promise.resolve();
 
   private constructor(broker: BenchBroker, redis: BenchRedis, standIns: readonly StandInProcess[], turnsMax: number) {
     this.broker = broker;
@@ -151,16 +133,18 @@ export class Arena {
   }
 
   async stop(): Promise<void> {
+    await this.#leaving.catch(() => undefined);
     await Promise.all([this.broker.peer.stop(), this.redis.stop(), ...this.#standIns.map((standIn) => standIn.stop())]);
     rmSync(this.folder, { recursive: true, force: true });
   }
 
   async #warmUp(): Promise<void> {
     const messages = { events: warmUpEvents, eventTypes: { nothing: 1 }, sizes: { kind: "fixed", bytes: 256 } } as const;
-    for (const key of warmers) await this.drain(contenderOf(key), { messages });
+    await Promise.all(warmers.map((key) => this.drain(contenderOf(key), { messages })));
+    await this.vacated();
   }
 
-  /** A place for one turn: a queue, keys and notes that nobody has used. */
+  /** A place for one turn: a queue, keys and notes that nobody has used. Wait until it is `vacated` before anything counts. */
   ground(changes: Partial<Ground> = {}): Ground {
     if (this.#turns === this.#turnsMax) throw new Error(`expected ${this.#turnsMax} turns at most in one arena`);
     const turn = this.#turns;
@@ -191,10 +175,8 @@ export class Arena {
     const ground = this.ground({ threads, ...changes });
     const feed = this.feed(contender, ground);
     const sent = messagesWith({ ...messages, idPrefix: `${ground.prefix}-` }, held);
-    await feed.send(sent);
-    await this.broker.peer.call("collectGarbage");
     const wanted = sent.length - (held === undefined ? 0 : 1);
-    const children = await Promise.all(Array.from({ length: workers }, () => contender.start(ground)));
+    const children = await this.#ready(feed, sent, () => Promise.all(Array.from({ length: workers }, () => contender.start(ground))));
     try {
       const warm = await this.#reach(feed, children, usage, Math.round(wanted * warmUpPart));
       const done = await this.#reach(feed, children, usage, Math.round(wanted * countedTo));
@@ -210,30 +192,42 @@ export class Arena {
         counted: { messages: counted, fromMs: warm.atMs, toMs: done.atMs },
       };
     } finally {
-      await Promise.all(children.map((child) => child.stop()));
-      await feed.stop();
+      this.leave(children, feed);
     }
+  }
+
+  /** Has a turn's processes end while the next turn is made ready: some clients take a second to close, in which they do nothing. */
+  leave(children: readonly Child<unknown>[], feed: Feed): void {
+    const others = this.#leaving;
+    const gone = Promise.all(children.map((child) => child.stop())).then(() => feed.stop());
+    this.#leaving = Promise.all([others, gone]).then(() => undefined);
+    // Whoever waits hears of it.
+    this.#leaving.catch(() => undefined);
+  }
+
+  /** Resolves when the processes of the last turn are gone. */
+  vacated(): Promise<void> {
+    return this.#leaving;
+  }
+
+  /** The queue is full, and those who are to drain it are there; nothing else goes on any more. Where nothing can be held back, they come last. */
+  async #ready(feed: Feed, sent: readonly PlainMessage[], start: () => Promise<readonly Child<unknown>[]>): Promise<readonly Child<unknown>[]> {
+    const release = await feed.hold?.();
+    if (release === undefined) {
+      await Promise.all([feed.send(sent), this.vacated()]);
+      return start();
+    }
+    const [children] = await Promise.all([start(), feed.send(sent), this.vacated()]);
+    await this.broker.peer.call("collectGarbage");
+    await release();
+    return children;
   }
 
   async #reach(feed: Feed, children: readonly Child<unknown>[], usage: () => Promise<RedisUsage>, wanted: number): Promise<Reading> {
     const endMs = performance.now() + turnMaxMs;
     for (;;) {
       const ended = await feed.ended();
-      if (ended >= wanted) {
-        const atMs = sharedMonotonicMs();
-        const [brokerMicros, redis] = await Promise.all([this.broker.peer.call("cpuMicros"), usage()]);
-        const sumOf = (cpuMs: (pid: number) => number | undefined): number =>
-          children.reduce((sum, child) => sum + (cpuMs(child.process.pid ?? 0) ?? Number.NaN), 0);
-        return {
-          ended,
-          atMs,
-          clientMs: sumOf(treeCpuMs),
-          mainMs: sumOf(mainThreadCpuMs),
-          machineMs: machineBusyMs() ?? Number.NaN,
-          brokerMicros,
-          redis,
-        };
-      }
+      if (ended >= wanted) return await read({ broker: this.broker, children, usage }, ended);
       if (performance.now() > endMs) throw new Error(`expected ${wanted} messages to end within ${turnMaxMs} ms, ${ended} did`);
       const gone = children.find((child) => child.process.exitCode !== null);
       if (gone !== undefined) throw new Error(`expected the contender to work, it ended with ${gone.process.exitCode}`);
@@ -253,30 +247,16 @@ export class Arena {
         sent += messages.length;
         await fill(broker, queue, messages.length, (index) => messages[index]!.message);
       },
+      hold: async () => {
+        const { id } = await broker.peer.call("addFault", { kind: "holdDeliveries", target: queue });
+        return async () => void (await broker.peer.call("removeFault", id));
+      },
       ended: async () => sent - (await left()),
       left,
       outcomes: async () => (await broker.peer.call("outcomes", queue)) ?? new Map<string, readonly string[]>(),
       stop: () => Promise.resolve(),
     };
   }
-}
-
-function between(warm: Reading, done: Reading): Omit<Turn, "verdict" | "tailMs" | "counted"> {
-  const counted = done.ended - warm.ended;
-  const tookMs = done.atMs - warm.atMs;
-  const clientMs = done.clientMs - warm.clientMs;
-  const brokerMicros = done.brokerMicros - warm.brokerMicros;
-  const redisMicros = done.redis.cpuMicros - warm.redis.cpuMicros;
-  const otherMs = done.machineMs - warm.machineMs - clientMs - (brokerMicros + redisMicros) / 1_000;
-  return {
-    perSecond: (counted / tookMs) * 1_000,
-    clientMicros: (clientMs * 1_000) / counted,
-    mainMicros: ((done.mainMs - warm.mainMs) * 1_000) / counted,
-    brokerMicros: brokerMicros / counted,
-    redisMicros: redisMicros / counted,
-    scriptCalls: (done.redis.scriptCalls - warm.redis.scriptCalls) / counted,
-    otherCores: Math.max(0, otherMs / tookMs),
-  };
 }
 
 function messagesWith(options: PlainOptions, held: TurnOptions["held"]): readonly PlainMessage[] {

@@ -17,12 +17,15 @@ import { judge, type Verdict } from "./verdict.ts";
 /** A profile, what has a default left out. */
 export type Load = Pick<Profile, "events" | "arrivals" | "eventTypes"> & Partial<Profile>;
 
-export interface OpenLoopOptions {
-  readonly load: Load;
-  readonly content?: Readonly<Record<string, unknown>>;
+export interface PlaceOptions {
   readonly ground?: Partial<Ground>;
   /** Workers; default 1. */
   readonly workers?: number;
+}
+
+export interface LoadOptions {
+  readonly load: Load;
+  readonly content?: Readonly<Record<string, unknown>>;
   /** Each message as it is sent. */
   readonly prepare?: (message: OutgoingMessage) => OutgoingMessage;
   /** What else is made warm before the first event is sent. */
@@ -102,71 +105,111 @@ const warmUpMaxMs = 20_000;
 const restDefaultMs = 60_000;
 const bodyBytes = 256;
 
-/** Connections are open and code is compiled before anything counts. */
-async function warmUp(publisher: Publisher, { queue, prefix }: Ground, { eventTypes }: Load, feed: Feed, reader: NoteReader): Promise<void> {
-  const stream = generatePlain({ events: warmUpEvents, eventTypes, sizes: { kind: "fixed", bytes: bodyBytes }, idPrefix: `${prefix}-warm-` });
-  const messages = [...stream].map(({ message }) => message);
-  await publisher.send(queue, messages);
-  const isOver = async (): Promise<boolean> => {
-    reader.next();
-    return reader.all.length >= messages.length && (await feed.left()) === 0;
-  };
-  await until(isOver, warmUpMaxMs);
-}
-
-export async function openLoop(arena: Arena, contender: Contender, options: OpenLoopOptions): Promise<OpenLoop> {
-  const { content, workers = 1, prepare, meanwhile = () => Promise.resolve(), restMaxMs = restDefaultMs } = options;
-  const one = { count: 1, zipf: 0 };
-  const profile = { seed: 1, keys: one, tenants: one, duplicates: 0, poison: 0, sizes: { kind: "fixed", bytes: bodyBytes } as const, ...options.load };
-  const ground = arena.ground(options.ground);
-  const feed = arena.feed(contender, ground);
-  const subject = new Subject(contender, ground, workers);
-  const publisher = createAmqpPublisher({ connectionString: arena.broker.connectionString, clock: systemClock });
-  const stream = { ...profile, idPrefix: `${ground.prefix}-`, ...(content === undefined ? undefined : { content }) };
-  await Promise.all([publisher.start(), subject.start()]);
-  const reader = new NoteReader(ground.notes);
-  const drive = new Drive({
-    profile,
-    publisher: prepare === undefined ? publisher : preparing(publisher, prepare),
-    entity: ground.queue,
-    clock: sharedClock,
-    idPrefix: stream.idPrefix,
-    ...(content === undefined ? undefined : { content }),
-  });
-  let polling: NodeJS.Timeout | undefined;
+/** Has one load and ends. */
+export async function openLoop(arena: Arena, contender: Contender, options: PlaceOptions & LoadOptions): Promise<OpenLoop> {
+  const under = await UnderLoad.start(arena, contender, options);
   try {
-    await warmUp(publisher, ground, profile, feed, reader);
-    await options.before?.();
-    const first = reader.all.length;
-    polling = setInterval(() => {
-      for (const { place } of reader.next()) drive.ended(place);
-    }, pollMs);
-    const startMs = sharedMonotonicMs();
-    const [report] = await Promise.all([drive.run(options.signal), meanwhile(subject, startMs)]);
-    if (report.failure !== undefined) throw new Error(`expected the broker to take every message: ${report.failure}`);
-    const begun = drive.begun;
-    const sent = [...generatePlain(stream)].filter(({ kind, index }) => options.signal === undefined || (kind === "first" && index < begun));
-    const restFromMs = performance.now();
-    let emptySinceMs: number | undefined;
-    const isOver = async (): Promise<boolean> => {
-      emptySinceMs = (await feed.left()) > 0 ? undefined : (emptySinceMs ?? performance.now());
-      if (emptySinceMs === undefined) return false;
-      // What nobody has noted by then is lost.
-      return reader.all.length - first >= begun || performance.now() - emptySinceMs > notesMaxMs;
-    };
-    const hasEnded = await until(isOver, restMaxMs);
-    const restMs = hasEnded ? performance.now() - restFromMs : undefined;
-    const ended = reader.all.slice(first);
-    return { drive, ended, startMs, verdict: judge({ sent, outcomes: await feed.outcomes(), done: ended }), restMs };
+    return await under.bear(options);
   } finally {
-    clearInterval(polling);
-    await subject.stop();
-    await publisher.stop();
-    await feed.stop();
+    await under.stop();
   }
 }
 
-function preparing(publisher: Publisher, prepare: NonNullable<OpenLoopOptions["prepare"]>): Publisher {
+/** A contender that stays, and has one load after the other. */
+export class UnderLoad {
+  readonly #ground: Ground;
+  readonly #feed: Feed;
+  readonly #subject: Subject;
+  readonly #publisher: Publisher;
+  readonly #reader: NoteReader;
+  #loads = 0;
+
+  private constructor(arena: Arena, contender: Contender, ground: Ground, workers: number) {
+    this.#ground = ground;
+    this.#feed = arena.feed(contender, ground);
+    this.#subject = new Subject(contender, ground, workers);
+    this.#publisher = createAmqpPublisher({ connectionString: arena.broker.connectionString, clock: systemClock });
+    this.#reader = new NoteReader(ground.notes);
+  }
+
+  static async start(arena: Arena, contender: Contender, { ground, workers = 1 }: PlaceOptions = {}): Promise<UnderLoad> {
+    await arena.vacated();
+    const under = new UnderLoad(arena, contender, arena.ground(ground), workers);
+    await Promise.all([under.#publisher.start(), under.#subject.start()]);
+    return under;
+  }
+
+  async stop(): Promise<void> {
+    await this.#subject.stop();
+    await this.#publisher.stop();
+    await this.#feed.stop();
+  }
+
+  async bear(options: LoadOptions): Promise<OpenLoop> {
+    const { content, prepare, meanwhile = () => Promise.resolve() } = options;
+    const one = { count: 1, zipf: 0 };
+    const profile = { seed: 1, keys: one, tenants: one, duplicates: 0, poison: 0, sizes: { kind: "fixed", bytes: bodyBytes } as const, ...options.load };
+    this.#loads += 1;
+    const idPrefix = `${this.#ground.prefix}-${this.#loads}-`;
+    const stream = { ...profile, idPrefix, ...(content === undefined ? undefined : { content }) };
+    const drive = new Drive({
+      profile,
+      publisher: prepare === undefined ? this.#publisher : preparing(this.#publisher, prepare),
+      entity: this.#ground.queue,
+      clock: sharedClock,
+      idPrefix,
+      ...(content === undefined ? undefined : { content }),
+    });
+    await this.#warmUp(profile, idPrefix);
+    await options.before?.();
+    const reader = this.#reader;
+    const first = reader.all.length;
+    const polling = setInterval(() => {
+      for (const { place } of reader.next()) drive.ended(place);
+    }, pollMs);
+    try {
+      const startMs = sharedMonotonicMs();
+      const [report] = await Promise.all([drive.run(options.signal), meanwhile(this.#subject, startMs)]);
+      if (report.failure !== undefined) throw new Error(`expected the broker to take every message: ${report.failure}`);
+      const begun = drive.begun;
+      const sent = [...generatePlain(stream)].filter(({ kind, index }) => options.signal === undefined || (kind === "first" && index < begun));
+      const restMs = await this.#rest(first + begun, options.restMaxMs ?? restDefaultMs);
+      const ended = reader.all.slice(first);
+      return { drive, ended, startMs, verdict: judge({ sent, outcomes: await this.#feed.outcomes(), done: ended }), restMs };
+    } finally {
+      clearInterval(polling);
+    }
+  }
+
+  /** Connections are open and code is compiled before anything counts. */
+  async #warmUp({ eventTypes }: Load, idPrefix: string): Promise<void> {
+    const reader = this.#reader;
+    const before = reader.all.length;
+    const stream = generatePlain({ events: warmUpEvents, eventTypes, sizes: { kind: "fixed", bytes: bodyBytes }, idPrefix: `${idPrefix}warm-` });
+    const messages = [...stream].map(({ message }) => message);
+    await this.#publisher.send(this.#ground.queue, messages);
+    const isOver = async (): Promise<boolean> => {
+      reader.next();
+      return reader.all.length - before >= messages.length && (await this.#feed.left()) === 0;
+    };
+    await until(isOver, warmUpMaxMs);
+  }
+
+  /** Waits until nothing is left and so many notes are there, and says how long that took; undefined when it took too long. */
+  async #rest(notes: number, maxMs: number): Promise<number | undefined> {
+    const fromMs = performance.now();
+    let emptySinceMs: number | undefined;
+    const isOver = async (): Promise<boolean> => {
+      emptySinceMs = (await this.#feed.left()) > 0 ? undefined : (emptySinceMs ?? performance.now());
+      if (emptySinceMs === undefined) return false;
+      // What nobody has noted by then is lost.
+      return this.#reader.all.length >= notes || performance.now() - emptySinceMs > notesMaxMs;
+    };
+    return (await until(isOver, maxMs)) ? performance.now() - fromMs : undefined;
+  }
+}
+
+function preparing(publisher: Publisher, prepare: NonNullable<LoadOptions["prepare"]>): Publisher {
   return {
     start: () => publisher.start(),
     stop: () => publisher.stop(),
