@@ -322,22 +322,24 @@ export class Worker {
    * stop meanwhile, it closes what it had opened, and resolves.
    */
   async start(): Promise<void> {
-    const { sources, publisher, sharedLimits = nothingToStart, telemetry, skillCount, threads } = this.#options;
-    const started: Stoppable[] = [];
+    const { sources, publisher, sharedLimits = nothingToStart, executor, telemetry, skillCount, threads } = this.#options;
+    // Of all parts threads take longest, and they need none of the others.
+    const started: Stoppable[] = [executor];
     let secret = "";
-    try {
+    let hasFailed = false;
+    const connect = async (): Promise<void> => {
       const { stores, transports } = this.#pipelines;
       for (const part of [stores, sharedLimits, publisher, transports]) {
-        if (this.#isStopping) break;
+        if (this.#isStopping || hasFailed) return;
         started.unshift(part);
         await part.start();
       }
-      if (!this.#isStopping) secret = await this.#pipelines.prepare();
-      if (!this.#isStopping) {
-        started.unshift(this.#options.executor);
-        await this.#startExecutor();
-      }
+      if (!this.#isStopping && !hasFailed) secret = await this.#pipelines.prepare();
+    };
+    try {
+      if (!this.#isStopping) await Promise.all([this.#startExecutor(), connect()]);
     } catch (error) {
+      hasFailed = true;
       const stopped = stopAll(started);
       // What was asked to stop meanwhile need not have started.
       if (this.#isStopping) return stopped;

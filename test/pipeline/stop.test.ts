@@ -288,6 +288,24 @@ describe("starting", () => {
     assert.deepEqual([process.connection.receivers.length, process.telemetry.types()], [0, ["worker.stopping", "worker.stopped"]]);
   });
 
+  test("starts threads while the store does not answer yet, and nothing further when they cannot start", async () => {
+    const world = new World();
+    const process = world.process();
+    const happened: string[] = [];
+    const answered = Promise.withResolvers<void>();
+    process.store.start = () => (happened.push("store asked"), answered.promise);
+    process.store.stop = async () => void happened.push("store stopped");
+    process.connection.start = async () => void happened.push("connection");
+    process.executor.start = () => (happened.push("threads asked"), Promise.reject(new Error("expected threads to start, one could not")));
+    process.executor.stop = async () => void happened.push("threads stopped");
+    await assert.rejects(process.worker.start(), /one could not/);
+    answered.resolve();
+    await world.clock.settle();
+    assert.deepEqual(happened, ["threads asked", "store asked", "store stopped", "threads stopped"]);
+  });
+
+  // The publisher and the source share a connection.
+  const begun = { store: ["executor", "store"], connection: ["executor", "store", "connection"], executor: ["executor", "store", "connection", "connection"] };
   for (const part of ["store", "connection", "executor"] as const) {
     test(`ends quietly, and starts nothing further, when a stop keeps the ${part} from starting`, async () => {
       const world = new World();
@@ -302,7 +320,7 @@ describe("starting", () => {
       const running = process.worker.start();
       await world.clock.settle();
       await world.clock.finish("both", Promise.all([running, process.worker.stop(1_000)]));
-      assert.equal(started.at(-1), part);
+      assert.deepEqual(started, begun[part]);
       assert.deepEqual(process.telemetry.types(), ["worker.stopping", "worker.stopped"]);
     });
   }
