@@ -34,12 +34,20 @@ const workerCounts = [1, 2, 4];
 /** The counts take turns, so that they meet the same machine. */
 const rounds = { quick: 3, full: 5 };
 /**
- * Of each worker in a turn. The first ten thousands still become cheaper, to a third: if four workers shared what one has alone, they would have
- * compiled less of their code, and that would be taken for a growth of costs.
+ * Of each worker in a turn, and before the first one, by how many it is one of. The first ten thousands still become cheaper, to a third: all pools are
+ * to have had as many messages for each worker by the middle of a run, or what has not been compiled yet would be taken for a growth of costs. One by
+ * itself has more in a turn, which would be too short otherwise.
  */
-const poolEvents = { quick: 8_000, full: 50_000 };
-/** Of each worker before the first turn. */
-const warmUpEvents = 10_000;
+const poolEvents = {
+  quick: new Map([
+    [1, { warmUp: 6_000, turn: 16_000 }],
+    [2, { warmUp: 15_000, turn: 10_000 }],
+    [4, { warmUp: 18_000, turn: 8_000 }],
+  ]),
+  full: new Map(workerCounts.map((count) => [count, { warmUp: 50_000, turn: 50_000 }])),
+} as const;
+/** A backlog beside that of a turn, in a quick run. */
+const deepBacklog = 40_000;
 /** What a pool holds at the end of what is counted must be as much as at its beginning: the cost of these is only in part of either side. */
 const countedTo = 0.85;
 /** Batches that the simulation of a size counts at least. */
@@ -53,12 +61,16 @@ export async function run(options: ScaleOptions): Promise<number> {
   // Its pools warm up broker and store.
   await inArena({ messageBytesMax: largestBytes + headerBytes, isForLoads: true }, async (arena) => {
     const measure = (size: string, events: number, bytes?: number): Promise<Row> => fresh(arena, size, { events, rounds: isQuick ? 1 : 3, bytes }, verdicts);
-    const { workers, shards } = await measurePools(arena, { events: poolEvents[extent], rounds: rounds[extent] }, verdicts);
-    const backlogs: Row[] = [];
-    for (const backlog of isQuick ? [12_000, 40_000] : [1_000, 10_000, 100_000, 1_000_000])
-      backlogs.push(await measure(`${backlog.toLocaleString("en")} waiting`, backlog));
+    const { workers, shards, deep } = await measurePools(arena, extent, verdicts);
+    const backlogs: Row[] = isQuick
+      ? [
+          { size: waitingText(poolEvents.quick.get(1)!.turn), turns: workers[0]!.turns },
+          { size: waitingText(deepBacklog), turns: deep },
+        ]
+      : [];
+    for (const backlog of isQuick ? [] : [1_000, 10_000, 100_000, 1_000_000]) backlogs.push(await measure(waitingText(backlog), backlog));
     const events = isQuick ? 12_000 : 100_000;
-    const payloads: Row[] = [{ size: `${bodyBytes} bytes`, turns: backlogs.find(({ size }) => size.startsWith(events.toLocaleString("en")))!.turns }];
+    const payloads: Row[] = [{ size: `${bodyBytes} bytes`, turns: backlogs[isQuick ? 0 : 2]!.turns }];
     for (const bytes of isQuick ? [65_536] : [1_024, 4_096, 16_384, 65_536, largestBytes])
       payloads.push(await measure(`${bytes.toLocaleString("en")} bytes`, Math.round(events / Math.max(1, bytes / 2_048)), bytes));
     tellMeasured(report, { workers, backlogs, payloads, shards });
@@ -76,33 +88,40 @@ export async function run(options: ScaleOptions): Promise<number> {
  */
 async function measurePools(
   arena: Arena,
-  extent: { readonly events: number; readonly rounds: number },
+  extent: keyof typeof poolEvents,
   verdicts: Verdicts,
-): Promise<{ readonly workers: readonly Row[]; readonly shards: readonly Row[] }> {
+): Promise<{ readonly workers: readonly Row[]; readonly shards: readonly Row[]; readonly deep: readonly Measured[] }> {
+  const eventsOf = (workers: number): { readonly warmUp: number; readonly turn: number } => poolEvents[extent].get(workers)!;
   const messages = { ...messagesOf(shapes[0]!, 0), sizes: { kind: "fixed", bytes: bodyBytes } as const };
   const pools: { readonly size: string; readonly workers: number; readonly pool: Resident; readonly turns: Measured[] }[] = [];
   const add = async (size: string, workers: number, place?: Pick<ResidentOptions, "ground" | "usage">): Promise<void> => {
     showProgress(`${size}: warm-up`);
     const pool = await Resident.start(arena, { contender: contenderOf("holdfast"), messages, workers, isHeld: true, countedTo, ...place });
     pools.push({ size, workers, pool, turns: [] });
-    await pool.drain(workers * warmUpEvents);
+    await pool.drain(workers * eventsOf(workers).warmUp);
   };
   return onCluster(async ({ url, usage }) => {
     try {
       for (const count of workerCounts) await add(`${count} ${count === 1 ? "worker" : "workers"}`, count);
       await add("a cluster of three", 1, { ground: { config: { store: { kind: "redis", url, cluster: true, prefix: "scale" } } }, usage });
-      for (let round = 1; round <= extent.rounds; round += 1) {
+      for (let round = 1; round <= rounds[extent]; round += 1) {
         for (const { size, workers, pool, turns } of pools) {
-          showProgress(`${size}: round ${round} of ${extent.rounds}`);
-          turns.push(await pool.drain(workers * extent.events));
+          showProgress(`${size}: round ${round} of ${rounds[extent]}`);
+          turns.push(await pool.drain(workers * eventsOf(workers).turn));
         }
       }
+      showProgress(waitingText(deepBacklog));
+      const deep = extent === "quick" ? [await pools[0]!.pool.drain(deepBacklog)] : [];
       verdicts.push(...(await Promise.all(pools.map(({ pool }) => pool.verdict()))));
-      return { workers: pools.slice(0, workerCounts.length), shards: [{ size: "one Redis", turns: pools[0]!.turns }, pools.at(-1)!] };
+      return { workers: pools.slice(0, workerCounts.length), shards: [{ size: "one Redis", turns: pools[0]!.turns }, pools.at(-1)!], deep };
     } finally {
       await Promise.all(pools.map(({ pool }) => pool.stop()));
     }
   });
+}
+
+function waitingText(messages: number): string {
+  return `${messages.toLocaleString("en")} waiting`;
 }
 
 /** A worker that starts when all of it waits. */
