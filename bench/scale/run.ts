@@ -22,6 +22,13 @@ interface Row {
   readonly turns: readonly Measured[];
 }
 
+/** Workers that stay. */
+interface Pool extends Row {
+  readonly workers: number;
+  readonly pool: Resident;
+  readonly turns: Measured[];
+}
+
 /** Whether what was sent has ended as it must. */
 type Verdicts = Verdict[];
 
@@ -93,17 +100,21 @@ async function measurePools(
 ): Promise<{ readonly workers: readonly Row[]; readonly shards: readonly Row[]; readonly deep: readonly Measured[] }> {
   const eventsOf = (workers: number): { readonly warmUp: number; readonly turn: number } => poolEvents[extent].get(workers)!;
   const messages = { ...messagesOf(shapes[0]!, 0), sizes: { kind: "fixed", bytes: bodyBytes } as const };
-  const pools: { readonly size: string; readonly workers: number; readonly pool: Resident; readonly turns: Measured[] }[] = [];
-  const add = async (size: string, workers: number, place?: Pick<ResidentOptions, "ground" | "usage">): Promise<void> => {
-    showProgress(`${size}: warm-up`);
+  const start = async (size: string, workers: number, place?: Pick<ResidentOptions, "ground" | "usage">): Promise<Pool> => {
     const pool = await Resident.start(arena, { contender: contenderOf("holdfast"), messages, workers, isHeld: true, countedTo, ...place });
-    pools.push({ size, workers, pool, turns: [] });
-    await pool.drain(workers * eventsOf(workers).warmUp);
+    return { size, workers, pool, turns: [] };
   };
   return onCluster(async ({ url, usage }) => {
+    showProgress("workers start");
+    const pools = await Promise.all([
+      ...workerCounts.map((count) => start(`${count} ${count === 1 ? "worker" : "workers"}`, count)),
+      start("a cluster of three", 1, { ground: { config: { store: { kind: "redis", url, cluster: true, prefix: "scale" } } }, usage }),
+    ]);
     try {
-      for (const count of workerCounts) await add(`${count} ${count === 1 ? "worker" : "workers"}`, count);
-      await add("a cluster of three", 1, { ground: { config: { store: { kind: "redis", url, cluster: true, prefix: "scale" } } }, usage });
+      for (const { size, workers, pool } of pools) {
+        showProgress(`${size}: warm-up`);
+        await pool.drain(workers * eventsOf(workers).warmUp);
+      }
       for (let round = 1; round <= rounds[extent]; round += 1) {
         for (const { size, workers, pool, turns } of pools) {
           showProgress(`${size}: round ${round} of ${rounds[extent]}`);
