@@ -122,9 +122,9 @@ async function measurePools(
         }
       }
       showProgress(waitingText(deepBacklog));
-      const deep = extent === "quick" ? [await pools[0]!.pool.drain(deepBacklog)] : [];
+      const deep = extent === "quick" ? [await pools[0].pool.drain(deepBacklog)] : [];
       verdicts.push(...(await Promise.all(pools.map(({ pool }) => pool.verdict()))));
-      return { workers: pools.slice(0, workerCounts.length), shards: [{ size: "one Redis", turns: pools[0]!.turns }, pools.at(-1)!], deep };
+      return { workers: pools.slice(0, workerCounts.length), shards: [{ size: "one Redis", turns: pools[0].turns }, pools.at(-1)!], deep };
     } finally {
       await Promise.all(pools.map(({ pool }) => pool.stop()));
     }
