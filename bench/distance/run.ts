@@ -89,7 +89,7 @@ export async function ownDistance(report: Report): Promise<void> {
 }
 
 async function measure(contenders: typeof measured, extent: Extent): Promise<readonly Row[]> {
-  // Whoever is measured has warmed up broker and store by then.
+  // Contenders have warmed up broker and store by then.
   return inArena({ isForLoads: true }, async (arena) => {
     if (extent.isFilled) await fillStore(arena.redis.url);
     const rows: Row[] = [];

@@ -201,7 +201,7 @@ export class Arena {
     const others = this.#leaving;
     const gone = Promise.all(children.map((child) => child.stop())).then(() => feed.stop());
     this.#leaving = Promise.all([others, gone]).then(() => undefined);
-    // Whoever waits hears of it.
+    // It is thrown where it is waited for.
     this.#leaving.catch(() => undefined);
   }
 
