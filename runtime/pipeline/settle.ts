@@ -96,6 +96,7 @@ interface Failed {
 interface Copy {
   readonly work: Work;
   readonly settlement: Copied;
+  readonly copy: OutgoingMessage;
 }
 
 interface Publish {
@@ -437,39 +438,38 @@ export class Settler {
   /** A copy would come after what it stood before in its session. */
   #copyLater(work: Work, settlement: Copied): void {
     if (work.turn === undefined) {
-      const isLeft = settlement.kind === "postpone" && settlement.why === "window-full";
-      (isLeft ? this.#left : this.#copies).add({ work, settlement });
+      try {
+        const copy = this.#copyOf(work, settlement);
+        const isLeft = settlement.kind === "postpone" && settlement.why === "window-full";
+        (isLeft ? this.#left : this.#copies).add({ work, settlement, copy });
+      } catch (error) {
+        this.broken(work, error);
+      }
     } else {
       if (settlement.kind === "postpone") work.postponedHere += 1;
       this.#options.waitHere(work, settlement.delayMs);
     }
   }
 
+  /** Made at once: what it reads of the message is at hand while that has just been looked at. */
+  #copyOf(work: Work, settlement: Copied): OutgoingMessage {
+    return copyOf(work.delivery, {
+      atMs: this.#options.brokerClock.nowMs() + settlement.delayMs,
+      secret: this.#secret,
+      postponements: work.postponements + (settlement.kind === "postpone" ? 1 : 0),
+      retriesInPlace: work.retriesInPlace,
+      isApart: work.isApart,
+      waitsFor: waitsFor(settlement),
+      traceparent: settlement.kind === "retry-later" ? work.trace?.traceparent : undefined,
+      // Its run is done and its events are to go out, however long that takes.
+      outlivesItself: settlement.kind === "postpone" && settlement.why === "publish-failed",
+    });
+  }
+
   async #sendCopies(items: readonly Copy[]): Promise<void> {
-    const nowMs = this.#options.brokerClock.nowMs();
-    const copies = new Map<Copy, OutgoingMessage>();
-    const makeCopy = (item: Copy): void => {
-      const { work, settlement } = item;
-      const copy = copyOf(work.delivery, {
-        atMs: nowMs + settlement.delayMs,
-        secret: this.#secret,
-        postponements: work.postponements + (settlement.kind === "postpone" ? 1 : 0),
-        retriesInPlace: work.retriesInPlace,
-        isApart: work.isApart,
-        waitsFor: waitsFor(settlement),
-        traceparent: settlement.kind === "retry-later" ? work.trace?.traceparent : undefined,
-        // Its run is done and its events are to go out, however long that takes.
-        outlivesItself: settlement.kind === "postpone" && settlement.why === "publish-failed",
-      });
-      copies.set(item, copy);
-    };
-    eachAlone(items, makeCopy, this.#brokenItem);
-    const unsent = await this.#sending.send(this.#options.source.retryEntity, [...copies.values()]);
-    eachAlone(
-      [...copies],
-      ([{ work, settlement }, copy]) => this.#copied(work, settlement, unsent.has(copy) ? undefined : copy.messageId),
-      ([item], error) => this.#brokenItem(item, error),
-    );
+    const copies = items.map(({ copy }) => copy);
+    const unsent = await this.#sending.send(this.#options.source.retryEntity, copies);
+    eachAlone(items, ({ work, settlement, copy }) => this.#copied(work, settlement, unsent.has(copy) ? undefined : copy.messageId), this.#brokenItem);
   }
 
   /** The copy carries the event on. Without one the message waits here instead: returned to the queue, it would be redelivered at once. */

@@ -4,6 +4,8 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import rhea from "rhea";
 import { ProtocolError } from "#runtime/amqp/codec/errors.ts";
+import { encode } from "#runtime/amqp/codec/encode.ts";
+import { symbol, timestamp, Typed, type TypedValue } from "#runtime/amqp/codec/types.ts";
 import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
 import { LockTokens } from "#load/broker/codec/lock-token.ts";
 import { applicationPropertiesOf, type DeliveryView, encodeDelivery, parseMessage } from "#load/broker/codec/message.ts";
@@ -183,4 +185,26 @@ test("lock tokens go to the wire and back, and no foreign one is taken for ours"
   assert.equal(tokens.tagOf(1).toString("hex"), "0123456789abcdef0000000000000001");
   assert.equal(tokens.tokenOf(1).toString("hex"), "67452301ab89efcd0000000000000001");
   assert.equal(tokens.lockOf(Buffer.alloc(3)), undefined);
+});
+
+test("a time to be enqueued at is read the same alone and beside other annotations, and passed on as it came", () => {
+  const timeName = "x-opt-scheduled-enqueue-time";
+  const times = fc.oneof(
+    fc.maxSafeInteger().map((ms) => timestamp(ms)),
+    fc.constantFrom<TypedValue>(new Typed("long", 1_700_000_000_000n), new Typed("string", "soon"), new Typed("null", null)),
+  );
+  fc.assert(
+    fc.property(times, (time) => {
+      const read = (others: object): ReturnType<typeof parseMessage> =>
+        parseMessage(
+          encodeMessage({ messageAnnotations: { [timeName]: time, ...others }, properties: { messageId: "m" }, body: { data: Buffer.of(1) } }),
+          noId,
+        );
+      const alone = read({});
+      const beside = read({ "x-opt-sequence-number": 7n });
+      assert.deepEqual(alone, beside);
+      const pair = Buffer.concat([encode(symbol(timeName)), encode(time)]);
+      assert.deepEqual([alone.annotations, alone.annotationCount], [pair, 1]);
+    }),
+  );
 });

@@ -44,22 +44,14 @@ const ownAnnotations: ReadonlySet<string> = new Set([
   "x-opt-lock-token",
 ]);
 
-/** What the annotations of a message tell the broker, and those that it passes on. */
-class Annotations {
-  readonly pairs: Buffer[] = [];
-  partitionKey: string | undefined;
-  scheduledAtMs: number | undefined;
+/** What a Date holds; a time beyond it comes as the last. */
+const dateMsMax = 8_640_000_000_000_000;
+const scheduledAnnotation = "x-opt-scheduled-enqueue-time";
 
-  read(map: MapView): void {
-    map.checkEntries();
-    map.forEach((key, value, at) => {
-      if (typeof key === "string" && ownAnnotations.has(key)) return;
-      if (key === "x-opt-scheduled-enqueue-time") this.scheduledAtMs = timeOf(value.plain());
-      else if (key === "x-opt-partition-key") this.partitionKey = textOf(value.plain());
-      this.pairs.push(map.bytes.subarray(at, value.end));
-    });
-  }
-}
+/** What the annotations of a message tell the broker, and those that it passes on. */
+type Annotations = Pick<MessageContent, "annotations" | "annotationCount" | "partitionKey" | "scheduledAtMs">;
+
+const noAnnotations: Annotations = { annotations: undefined, annotationCount: 0, partitionKey: undefined, scheduledAtMs: undefined };
 
 function timeOf(value: Plain): number | undefined {
   if (value instanceof Date) return value.getTime();
@@ -96,21 +88,37 @@ export function parseMessage(bytes: Buffer, makeId: () => string): MessageConten
     durable,
     priority,
     timeToLiveMs,
-    annotations: annotations === undefined || annotations.pairs.length === 0 ? undefined : Buffer.concat(annotations.pairs),
-    annotationCount: annotations?.pairs.length ?? 0,
+    annotations: annotations.annotations,
+    annotationCount: annotations.annotationCount,
     messageId,
     sessionId,
-    partitionKey: annotations?.partitionKey,
-    scheduledAtMs: annotations?.scheduledAtMs,
+    partitionKey: annotations.partitionKey,
+    scheduledAtMs: annotations.scheduledAtMs,
   };
 }
 
-function readAnnotations(message: MessageView): Annotations | undefined {
-  const { messageAnnotations } = message;
-  if (messageAnnotations === undefined) return undefined;
-  const annotations = new Annotations();
-  annotations.read(messageAnnotations);
-  return annotations;
+function readAnnotations(message: MessageView): Annotations {
+  const { messageAnnotations: map } = message;
+  if (map === undefined) return noAnnotations;
+  map.checkEntries();
+  const onlyTimeMs = map.size === 1 ? map.timeMs(scheduledAnnotation) : undefined;
+  // The one that nearly all of a worker's copies have, and no other.
+  if (onlyTimeMs !== undefined && Math.abs(onlyTimeMs) <= dateMsMax)
+    return { annotations: Buffer.from(map.entryBytes), annotationCount: 1, partitionKey: undefined, scheduledAtMs: onlyTimeMs };
+  return readEach(map);
+}
+
+function readEach(map: MapView): Annotations {
+  const pairs: Buffer[] = [];
+  let partitionKey: string | undefined;
+  let scheduledAtMs: number | undefined;
+  map.forEach((key, value, at) => {
+    if (typeof key === "string" && ownAnnotations.has(key)) return;
+    if (key === scheduledAnnotation) scheduledAtMs = timeOf(value.plain());
+    else if (key === "x-opt-partition-key") partitionKey = textOf(value.plain());
+    pairs.push(map.bytes.subarray(at, value.end));
+  });
+  return { annotations: pairs.length === 0 ? undefined : Buffer.concat(pairs), annotationCount: pairs.length, partitionKey, scheduledAtMs };
 }
 
 function bareCopy(message: MessageView): Buffer {

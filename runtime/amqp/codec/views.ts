@@ -62,6 +62,11 @@ export class MapView extends ValueView {
     return this.#elements / 2;
   }
 
+  /** All entries as they are encoded, keys and values. */
+  get entryBytes(): Buffer {
+    return this.bytes.subarray(this.#firstAt, this.end);
+  }
+
   has(key: string): boolean {
     return this.#find(key) >= 0;
   }

@@ -83,21 +83,27 @@ export class DeliveryTable<Item> {
     if (serialDistance(first, last) < 0) return;
     const firstKey = first >>> pageBits;
     const keysAfter = ((last >>> pageBits) - firstKey) & keyMask;
-    for (const key of this.#keysOf(firstKey, keysAfter)) {
-      const page = this.#page(key);
-      if (page === undefined) continue;
-      const from = key === firstKey ? first & pageMask : 0;
-      const to = ((key - firstKey) & keyMask) === keysAfter ? last & pageMask : pageMask;
-      for (let slot = from; slot <= to; slot++) {
-        const item = page.items[slot];
-        if (item !== undefined) visit(item);
-      }
+    if (keysAfter < this.#pages.size) {
+      for (let after = 0; after <= keysAfter; after++) this.#visit(firstKey, after, keysAfter, first, last, visit);
+    } else {
+      for (const key of this.#keysWithin(firstKey, keysAfter)) this.#visit(firstKey, (key - firstKey) & keyMask, keysAfter, first, last, visit);
     }
   }
 
-  /** The keys of the pages from `firstKey` to `keysAfter` later: all of them, or those that are there when that is less. */
-  #keysOf(firstKey: number, keysAfter: number): number[] {
-    if (keysAfter < this.#pages.size) return Array.from({ length: keysAfter + 1 }, (_, index) => (firstKey + index) & keyMask);
+  /** The part of `first` to `last` that lies in the page `after` the first one. */
+  #visit(firstKey: number, after: number, keysAfter: number, first: number, last: number, visit: (item: Item) => void): void {
+    const page = this.#page((firstKey + after) & keyMask);
+    if (page === undefined) return;
+    const from = after === 0 ? first & pageMask : 0;
+    const to = after === keysAfter ? last & pageMask : pageMask;
+    for (let slot = from; slot <= to; slot++) {
+      const item = page.items[slot];
+      if (item !== undefined) visit(item);
+    }
+  }
+
+  /** The keys of the pages that are there from `firstKey` to `keysAfter` later, in their order. */
+  #keysWithin(firstKey: number, keysAfter: number): number[] {
     const distance = (key: number): number => (key - firstKey) & keyMask;
     return [...this.#pages.keys()].filter((key) => distance(key) <= keysAfter).sort((a, b) => distance(a) - distance(b));
   }
