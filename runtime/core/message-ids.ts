@@ -15,10 +15,7 @@ const codeCharacters = 22;
  * from its value, so that the secret before the text makes it a code.
  */
 export function unguessableId(secret: string, name: string, ...parts: readonly (string | number | bigint)[]): string {
-  let text = `[${JSON.stringify(name)}`;
-  // As it were of an array of texts, which costs more to make.
-  for (const part of parts) text += typeof part === "string" ? `,${JSON.stringify(part)}` : `,"${part}"`;
-  text += "]";
+  const text = JSON.stringify([name, ...parts.map(String)]);
   const code = hash("sha512-256", `${secret}\n${text}`, "base64url").slice(0, codeCharacters);
   return `${name.slice(0, idCharactersMax - codeCharacters - 1)}~${code}`;
 }
