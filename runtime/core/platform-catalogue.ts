@@ -237,7 +237,7 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
   }),
   "source.up": row("SourceRecovered", "a source serves again", { source, downMs: amount("how long it did not") }),
   "transport.disturbed": row("TransportDisturbed", "the connection to the broker is disturbed", { source, error }),
-  "transport.recovered": row("TransportRecovered", "messages are received again", { source, afterMs: amount("how long none came") }),
+  "transport.recovered": row("TransportRecovered", "the broker serves a source again", { source, afterMs: amount("how long it did not") }),
   "send.failed": row("SendFailed", "messages could not be sent, with all their retries", { entity: text("where to"), messages: count("how many"), error }),
   "receiver.rebuilt": row("ReceiverRebuilt", "a receiver that got nothing was replaced", { source, why }),
   "connection.rebuilt": row("ConnectionRebuilt", "a new receiver had not helped: the connection was replaced", { source, why }),

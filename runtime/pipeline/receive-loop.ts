@@ -177,7 +177,10 @@ export class ReceiveLoop implements Receiving {
         this.#options.deliveries(batch, wasAwaited);
         this.replenish();
       },
-      opened: () => health.served(),
+      opened: () => {
+        health.served();
+        if (this.#disturbedSinceMs !== undefined) this.#recovered(this.#disturbedSinceMs);
+      },
       bytesRoom: (arrivingBytes) => this.#bytesRoom(arrivingBytes),
       disturbed: (error) => {
         this.#disturbedSinceMs ??= clock.monotonicMs();

@@ -250,7 +250,7 @@ export class Sessions implements Receiving {
       return this.#disturbed(error);
     }
     this.#accepting -= 1;
-    this.#options.health.served();
+    this.#served();
     if (session === undefined) {
       this.#streak = 0;
       // Whoever does not wait for one is not asked again at once.
@@ -260,6 +260,15 @@ export class Sessions implements Receiving {
       this.#granted(session);
     }
     this.#accept();
+  }
+
+  /** It was answered, with a session or without: nothing need come of it. */
+  #served(): void {
+    const { clock, telemetry, source, health } = this.#options;
+    health.served();
+    if (this.#disturbedSinceMs === undefined) return;
+    telemetry.emit({ type: "transport.recovered", source: source.name, afterMs: Math.round(clock.monotonicMs() - this.#disturbedSinceMs) });
+    this.#disturbedSinceMs = undefined;
   }
 
   #disturbed(error: unknown): void {
@@ -369,17 +378,13 @@ export class Sessions implements Receiving {
   }
 
   #arrived(turn: Turn<Work>, delivery: Delivery): void {
-    const { clock, telemetry, source, health } = this.#options;
+    const { clock, health } = this.#options;
     this.#bytes.whole(turn.session);
     if (turn.stage !== "asking") return;
     const nowMs = clock.monotonicMs();
     this.#received += 1;
     this.#lastReceivedMs = clock.monotonicMs();
     health.served();
-    if (this.#disturbedSinceMs !== undefined) {
-      telemetry.emit({ type: "transport.recovered", source: source.name, afterMs: Math.round(nowMs - this.#disturbedSinceMs) });
-      this.#disturbedSinceMs = undefined;
-    }
     this.#move(turn, "working");
     const waitedMs = nowMs - turn.askedMs;
     if (!turn.isHeldBack) turn.tripMs ??= waitedMs;

@@ -265,6 +265,8 @@ export class Settler {
   /** Ends every pause between two attempts to send. */
   stop(): void {
     this.#sending.stop();
+    this.#copies.stop();
+    this.#left.stop();
   }
 
   /** Returns a message to the queue without asking the store. A claim in a part of the store that is down ends with its lease. */

@@ -119,4 +119,18 @@ describe("the receive loop", () => {
       { type: "transport.disturbed", source: "work", error: "expected the link to stay, it was detached" },
     );
   });
+
+  test("tells that the broker serves it again, though no message comes", async () => {
+    const world = new World();
+    const { telemetry, connection } = await world.start();
+    const [receiver] = connection.receivers;
+    receiver?.disturb();
+    await world.clock.advance(2_000);
+    receiver?.reopen();
+    receiver?.reopen();
+    assert.deepEqual(
+      telemetry.events.filter((event) => event.type === "transport.recovered"),
+      [{ type: "transport.recovered", source: "work", afterMs: 2_000 }],
+    );
+  });
 });

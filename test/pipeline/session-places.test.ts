@@ -175,6 +175,18 @@ describe("a session that waits for its next try", () => {
   });
 });
 
+test("accepts that the broker answers again are told to have recovered, though no session comes", async () => {
+  const world = newWorld();
+  const { connection, telemetry } = await world.start({ sessions: settings }, (process) => {
+    process.connection.isDown = true;
+  });
+  await world.clock.until("a disturbance", () => telemetry.types().includes("transport.disturbed"), 5_000);
+  connection.isDown = false;
+  await world.clock.until("it to be over", () => telemetry.types().includes("transport.recovered"), 60_000);
+  await world.clock.advance(120_000);
+  assert.equal(telemetry.types().filter((type) => type === "transport.recovered").length, 1);
+});
+
 describe("a session that was accepted", () => {
   test("is not let go before its message can have come, however short its idle time and far the broker", async () => {
     const world = newWorld({ broker: { latencyMs: 80 } });
