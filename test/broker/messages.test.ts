@@ -147,6 +147,16 @@ test("takes a batch whole or not at all", async (t) => {
   assert.equal(account("orders").totals.accepted, 3);
 });
 
+test("refuses a batch that holds its messages elsewhere than in data sections", async (t) => {
+  const { session, account } = await start(t);
+  const send = await senderTo(session, "orders");
+  for (const body of [{ value: "x" }, { sequences: [["x"]] }]) {
+    const refused = await send(encodeMessage({ messageAnnotations: { any: 1 }, body }), 0x8001_3700);
+    assert.deepEqual([refused?.kind, refused?.kind === "rejected" && refused.error?.condition], ["rejected", "amqp:decode-error"]);
+  }
+  assert.equal(account("orders").totals.accepted, 0);
+});
+
 test("tells the life that a message has here, which may be shorter than its sender's", async (t) => {
   const { client } = await start(t);
   await client.createSender("short").sendMessages([{ body: 1 }, { body: 2, timeToLive: 4000 }, { body: 3, timeToLive: 60_000 }]);

@@ -175,7 +175,8 @@ class Pair {
     if (this.sessions.lockNext() !== undefined) assert.fail("expected to be called when no session is available");
     this.waiting++;
     this.#stopWaiting.push(
-      this.sessions.waitForNext(ms, (lock) => {
+      this.sessions.waitForNext(ms, (end) => {
+        const lock = typeof end === "string" ? undefined : end;
         this.waiting--;
         if (lock !== undefined) this.open(lock);
       }),

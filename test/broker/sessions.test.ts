@@ -2,7 +2,8 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { isServiceBusError, type ServiceBusReceivedMessage } from "@azure/service-bus";
 import { startBench } from "../support/broker.ts";
-import { eventually } from "../support/eventually.ts";
+import { administrationOf } from "../support/broker-administration.ts";
+import { eventually, within } from "../support/eventually.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const entities = {
@@ -15,6 +16,12 @@ const failsWith =
   (code: string) =>
   (error: unknown): boolean =>
     isServiceBusError(error) && error.code === code;
+
+const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
 
 test("gives a session's messages to whoever accepts it, in order, and to nobody else", async (t) => {
   const { client, newClient, account } = await startBench(t, { entities });
@@ -35,6 +42,22 @@ test("gives a session's messages to whoever accepts it, in order, and to nobody 
   assert.equal(b.sessionId, "b");
   assert.deepEqual(bodies(await b.receiveMessages(10, { maxWaitTimeInMs: 300 })), [1, 3]);
   assert.deepEqual([account("steps").states.locked, account("steps").totals.completed], [2, 3]);
+});
+
+test("says of an entity that is deleted or disabled that it is to whoever waits for a session of it", async (t) => {
+  const { broker, newClient, account } = await startBench(t, { entities });
+  const admin = administrationOf(broker);
+  const refusals: Promise<unknown>[] = [];
+  for (const path of [["steps"], ["news", "s"]]) {
+    const [entity = "", subscription] = path;
+    const client = newClient({ maxRetries: 0 });
+    refusals.push(errorOf(subscription === undefined ? client.acceptNextSession(entity) : client.acceptNextSession(entity, subscription)));
+    await eventually("the client to wait", () => account(path.join("/Subscriptions/")).receivers === 1, 5_000);
+  }
+  await admin.updateQueue({ ...(await admin.getQueue("steps")), status: "ReceiveDisabled" });
+  await admin.deleteTopic("news");
+  const codes = (await within("both to be refused", Promise.all(refusals), 5_000)).map((error) => isServiceBusError(error) && error.code);
+  assert.deepEqual(codes, ["MessagingEntityDisabled", "MessagingEntityNotFound"]);
 });
 
 test("waits for the next session, and tells when none came in time", async (t) => {

@@ -137,12 +137,15 @@ function updateTopic(context: AdministrationContext, call: Call, topic: Topic, c
   return entry(call, describeTopic(topic));
 }
 
-function closeDisabled({ links }: AdministrationContext, { path, settings: { status } }: Topic | MessageQueue): void {
+function closeDisabled({ links }: AdministrationContext, entity: Topic | MessageQueue): void {
+  const { path } = entity;
+  const { status } = entity.settings;
   const closed = { sender: status === "Disabled" || status === "SendDisabled", receiver: status === "Disabled" || status === "ReceiveDisabled" };
   links.close(
     (link) => link.path === path && closed[link.role],
     () => entityDisabled(path),
   );
+  if (closed.receiver && "sessions" in entity) entity.sessions?.endWaiting("disabled");
 }
 
 function refuseName({ namespace }: AdministrationContext, call: Call): Answer | undefined {

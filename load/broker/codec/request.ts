@@ -1,4 +1,5 @@
 // Requests to nodes such as `$management`, their replies, and the envelope of a batched transfer.
+import { ProtocolError, conditions } from "#runtime/amqp/codec/errors.ts";
 import { encodeMessage } from "#runtime/amqp/message/message-writer.ts";
 import { MessageView } from "#runtime/amqp/message/message.ts";
 import type { Encodable, Fields, Raw } from "#runtime/amqp/codec/types.ts";
@@ -42,5 +43,11 @@ export function encodeReply(request: Request, applicationProperties: Fields, val
  * @throws ProtocolError when the bytes are not a message
  */
 export function splitBatch(bytes: Buffer): readonly Buffer[] {
-  return new MessageView(bytes).dataSections();
+  const view = new MessageView(bytes);
+  const { bodyKind } = view;
+  if (bodyKind === "data") return view.dataSections();
+  throw new ProtocolError(
+    conditions.decodeError,
+    `expected a batch to hold its messages as data sections, found ${bodyKind === "none" ? "no body" : `a body of kind ${bodyKind}`}`,
+  );
 }

@@ -153,11 +153,15 @@ export class Namespace {
     const queue = this.queues.get(key);
     const topic = this.topics.get(key);
     queue?.stop();
+    queue?.sessions?.endWaiting("deleted");
     topic?.stop();
+    for (const subscription of topic?.subscriptions.values() ?? []) subscription.queue.sessions?.endWaiting("deleted");
     if (this.queues.delete(key) || this.topics.delete(key)) return true;
     const [, topicKey = "", name = ""] = subscriptionPattern.exec(key) ?? [];
     const subscriptions = this.topics.get(topicKey)?.subscriptions;
-    subscriptions?.get(name)?.queue.stop();
+    const subscription = subscriptions?.get(name)?.queue;
+    subscription?.stop();
+    subscription?.sessions?.endWaiting("deleted");
     return subscriptions?.delete(name) ?? false;
   }
 

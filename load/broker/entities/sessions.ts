@@ -66,8 +66,11 @@ const bySessionLock: HeapFields<Session> = {
 
 /** Somebody who waits for the next session. */
 interface Waiter {
-  readonly onGranted: (lock: SessionLock) => void;
+  readonly onEnd: (end: SessionLock | NoSession) => void;
 }
+
+/** Why whoever waits for a session gets none: none came in time, or the entity gives none any more, for it was deleted or disabled. */
+export type NoSession = "none-in-time" | "deleted" | "disabled";
 
 export class Sessions implements Shelf {
   readonly #host: SessionHost;
@@ -168,19 +171,19 @@ export class Sessions implements Shelf {
   /**
    * Waits for the next session with messages.
    *
-   * @param onGranted called once, with a lock; or with undefined when none came in time
+   * @param onEnd called once, with a lock or with why there is none
    * @returns what stops waiting
    */
-  waitForNext(timeoutMs: number, onGranted: (lock: SessionLock | undefined) => void): () => void {
+  waitForNext(timeoutMs: number, onEnd: (end: SessionLock | NoSession) => void): () => void {
     const waiter: Waiter = {
-      onGranted: (lock) => {
+      onEnd: (end) => {
         cancelTimer();
-        onGranted(lock);
+        onEnd(end);
       },
     };
     const cancelTimer = this.#host.clock.after(timeoutMs, () => {
       this.#waiters.delete(waiter);
-      onGranted(undefined);
+      onEnd("none-in-time");
     });
     this.#waiters.add(waiter);
     return () => {
@@ -217,8 +220,15 @@ export class Sessions implements Shelf {
       const lock = this.lockNext();
       if (lock === undefined) return;
       this.#waiters.delete(waiter);
-      waiter.onGranted(lock);
+      waiter.onEnd(lock);
     }
+  }
+
+  /** Nobody who waits will get one. */
+  endWaiting(why: NoSession): void {
+    const waiters = [...this.#waiters];
+    this.#waiters.clear();
+    for (const waiter of waiters) waiter.onEnd(why);
   }
 
   /** A message has been handed out under its session's lock. */

@@ -103,7 +103,7 @@ export class Router implements WireServer {
     }
     const { sessions } = queue;
     if (sessions !== undefined) {
-      return attachSession(sessions, attach, (of, lock, link) =>
+      return attachSession(queue.path, sessions, attach, (of, lock, link) =>
         this.#open("receiver", queue.path, attach, link, receiveSession(queue, of, lock, attach, link, this.#context)),
       );
     }

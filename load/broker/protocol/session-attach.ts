@@ -1,7 +1,7 @@
 // Receivers of sessions: a link is answered once its session is locked, which may take a while when it asks for the next one.
-import type { SessionLock, Sessions } from "../entities/sessions.ts";
-import { noSessionInTime, sessionRequired, sessionTaken } from "./refusals.ts";
-import type { Attach, AttachDecision, SendingHandler, SendingLink } from "./wire.ts";
+import type { NoSession, SessionLock, Sessions } from "../entities/sessions.ts";
+import { entityDisabled, entityNotFound, noSessionInTime, sessionRequired, sessionTaken } from "./refusals.ts";
+import type { Attach, AttachDecision, SendingHandler, SendingLink, WireError } from "./wire.ts";
 
 export const sessionFilter = "com.microsoft:session-filter";
 const lockedUntilProperty = "com.microsoft:locked-until-utc";
@@ -17,7 +17,7 @@ const ticksPerMs = 10_000n;
 
 type Open = (sessions: Sessions, lock: SessionLock, link: SendingLink) => SendingHandler;
 
-export function attachSession(sessions: Sessions, attach: Attach, open: Open): AttachDecision {
+export function attachSession(path: string, sessions: Sessions, attach: Attach, open: Open): AttachDecision {
   const wanted = attach.filters.get(sessionFilter);
   if (wanted === undefined) {
     return { kind: "refuse", error: sessionRequired };
@@ -34,10 +34,21 @@ export function attachSession(sessions: Sessions, attach: Attach, open: Open): A
   return {
     kind: "later",
     start: (decide) =>
-      sessions.waitForNext(timeoutMs, (next) =>
-        decide(next === undefined ? { kind: "refuse", error: noSessionInTime(timeoutMs) } : granted(sessions, next, open)),
+      sessions.waitForNext(timeoutMs, (end) =>
+        decide(typeof end === "string" ? { kind: "refuse", error: refusalOf(end, path, timeoutMs) } : granted(sessions, end, open)),
       ),
   };
+}
+
+function refusalOf(why: NoSession, path: string, timeoutMs: number): WireError {
+  switch (why) {
+    case "none-in-time":
+      return noSessionInTime(timeoutMs);
+    case "deleted":
+      return entityNotFound(path);
+    case "disabled":
+      return entityDisabled(path);
+  }
 }
 
 function granted(sessions: Sessions, lock: SessionLock, open: Open): AttachDecision {
