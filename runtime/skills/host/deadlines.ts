@@ -35,9 +35,11 @@ export class Deadlines<Item extends Expiring> {
 
   delete(item: Item): void {
     if (item.place < 0) return;
-    const last = this.#items.pop()!;
-    this.#items[item.place] = last;
-    last.place = item.place;
+    const last = this.#items.pop();
+    if (last !== undefined && last !== item) {
+      this.#items[item.place] = last;
+      last.place = item.place;
+    }
     item.place = -1;
   }
 
