@@ -391,8 +391,7 @@ export class ThreadsExecutor implements Executor {
     entry.isAnswered = true;
     const { lane, ticket } = entry;
     this.#runs.delete(ticket);
-    lane.forget(entry);
-    if (lane.isOneAtATime) lane.dispatch();
+    if (lane.forget(entry)) lane.dispatch();
   }
 
   /** Answers in a turn of its own, so that the listener is never called from within a call of its own. */

@@ -1,6 +1,7 @@
 /** The runs of one thread pool: those that wait, by skill, and how they are cut into tasks. */
 import { messageOf } from "../../core/errors.ts";
 import { batchSize, measuredWorkMs } from "./batch-size.ts";
+import { smallBodyBytes } from "./free-thread.ts";
 import { packOrders } from "./orders.ts";
 import { type RunEntry, type RunPlace, RunQueue } from "./run-entry.ts";
 import type { PoolThread, ThreadPool } from "./thread-pool.ts";
@@ -77,16 +78,24 @@ export class Lane implements RunPlace {
     return known;
   }
 
-  /** Cuts tasks while threads have room. */
+  /** Cuts tasks while threads have room. A skill whose next body fits no thread waits for one, and others go first. */
   dispatch(): void {
-    while (this.#turns.length > 0) {
-      const { thread, idle } = this.pool.findFree();
-      if (thread === undefined || (this.isOneAtATime && thread.held > 0)) return;
-      const turn = this.#turns.shift() as SkillQueue;
+    for (let passed = 0; passed < this.#turns.length;) {
+      const turn = this.#turns[passed]!;
       const { queue, workMs } = turn;
+      const bytes = queue.nextBytes;
+      const { thread, idle } = this.pool.findFree(bytes);
+      if (thread === undefined && bytes > smallBodyBytes) {
+        passed += 1;
+        continue;
+      }
+      if (thread === undefined || (this.isOneAtATime && thread.held > 0)) return;
+      if (passed === 0) this.#turns.shift();
+      else this.#turns.splice(passed, 1);
       turn.isListed = false;
       if (queue.size === 0) continue;
-      this.#post(thread, turn, queue.take(this.isOneAtATime ? 1 : batchSize({ queued: queue.size, idleThreads: thread.tasks === 0 ? idle : 0, workMs })));
+      const count = this.isOneAtATime ? 1 : batchSize({ queued: queue.size, idleThreads: thread.tasks === 0 ? idle : 0, workMs });
+      this.#post(thread, turn, queue.take(count, thread, this.pool.bodyBytesMax));
       if (queue.size > 0) this.#list(turn);
     }
   }
@@ -104,10 +113,14 @@ export class Lane implements RunPlace {
     for (const { queue } of this.#skills.values()) for (const entry of queue.entries()) if (!entry.isAnswered) yield entry;
   }
 
-  /** A run was answered: it waits no more, nor is it with its thread. */
-  forget(entry: RunEntry): void {
-    if (entry.thread === undefined) this.#skills.get(entry.order.skill)?.queue.forget();
-    else entry.thread.held -= 1;
+  /** A run was answered: it waits no more, nor is it with its thread. True where what waits may fit the thread now. */
+  forget({ thread, order, body }: RunEntry): boolean {
+    if (thread === undefined) this.#skills.get(order.skill)?.queue.forget();
+    else {
+      thread.held -= 1;
+      thread.heldBytes -= body.byteLength;
+    }
+    return this.isOneAtATime || (body.byteLength > smallBodyBytes && this.#turns.length > 0);
   }
 
   /** Runs with a thread, in the order in which they were posted. */
@@ -141,6 +154,7 @@ export class Lane implements RunPlace {
       // It waits no more; whoever forgets it takes it from its thread.
       entry.thread = thread;
       thread.held += 1;
+      thread.heldBytes += entry.body.byteLength;
       this.#options.untold(entry, messageOf(error));
       return false;
     }
@@ -155,6 +169,7 @@ export class Lane implements RunPlace {
       entry.thread = thread;
       entry.sequence = thread.posted;
       entry.postedAtMs = nowMs;
+      thread.heldBytes += entry.body.byteLength;
       thread.posted = (thread.posted + 1) | 0;
     }
     thread.held += entries.length;

@@ -167,6 +167,19 @@ function writeOrder(
   return next + rest.byteLength;
 }
 
+/** Less is not worth it: it is collected with what else is new. */
+const releasedBytesMin = 64 * 1024;
+
+/**
+ * Gives the memory of a slab back whose runs have begun, and so have read their bodies. V8 collects what is outside of a heap only once there are tens of
+ * megabytes of it, in every thread. Not where what was read shares the slab: results of steps, and binary values in msgpack.
+ */
+export function releaseSlab(orders: readonly ThreadOrder[]): void {
+  const buffer = orders[0]?.body.buffer;
+  if (!(buffer instanceof ArrayBuffer) || buffer.byteLength < releasedBytesMin) return;
+  if (orders.every(({ route, steps }) => steps.length === 0 && route.codec !== "msgpack")) buffer.transfer(0);
+}
+
 /** Reads what `packOrders` wrote. Bodies share its memory. */
 export function unpackOrders({ buffer, byteOffset, byteLength }: Uint8Array): ThreadOrder[] {
   const slab = Buffer.from(buffer, byteOffset, byteLength);

@@ -1,5 +1,6 @@
 import { noFraction } from "../../core/fractions.ts";
 import type { RunOrder } from "../../ports/executor.ts";
+import { fits } from "./free-thread.ts";
 import type { TicketedOrder } from "./orders.ts";
 import type { PoolThread } from "./thread-pool.ts";
 
@@ -12,7 +13,8 @@ export type Blame = { readonly part: "guilty"; readonly at: string } | { readonl
 /** Where a run waits, and where it is known with which thread it is. */
 export interface RunPlace {
   readonly isOneAtATime: boolean;
-  forget(entry: RunEntry): void;
+  /** Whether others may get a thread for it. */
+  forget(entry: RunEntry): boolean;
   dispatch(): void;
 }
 
@@ -75,13 +77,27 @@ export class RunQueue {
     this.#waiting += entries.length;
   }
 
-  /** Takes up to `count` runs from the front. */
-  take(count: number): RunEntry[] {
+  /** The bytes of the body that is taken next; 0 where none is. */
+  get nextBytes(): number {
+    for (let at = this.#head; at < this.#entries.length; at += 1) {
+      const entry = this.#entries[at] as RunEntry;
+      if (!entry.isAnswered) return entry.body.byteLength;
+    }
+    return 0;
+  }
+
+  /** Takes up to `count` runs from the front: the first, and others as long as they fit what its thread may hold. */
+  take(count: number, { held, heldBytes }: Pick<PoolThread, "held" | "heldBytes">, bytesMax: number): RunEntry[] {
     const taken: RunEntry[] = [];
+    let bytes = heldBytes;
     while (taken.length < count && this.#head < this.#entries.length) {
       const entry = this.#entries[this.#head] as RunEntry;
+      const { byteLength } = entry.body;
+      if (taken.length > 0 && !entry.isAnswered && !fits(byteLength, { held: held + taken.length, heldBytes: bytes }, bytesMax)) break;
       this.#head += 1;
-      if (!entry.isAnswered) taken.push(entry);
+      if (entry.isAnswered) continue;
+      taken.push(entry);
+      bytes += byteLength;
     }
     this.#waiting -= taken.length;
     if (this.#head === this.#entries.length) {

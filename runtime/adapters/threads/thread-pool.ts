@@ -18,10 +18,8 @@ import { HoldfastError, messageOf } from "../../core/errors.ts";
 import { settledWithin } from "../support/settled-within.ts";
 import type { SlowStart } from "../../skills/host/start-times.ts";
 import { watchLiving } from "./end-process.ts";
+import { bodyBytesWithin, freeThread, tasksPerThread } from "./free-thread.ts";
 import { type ThreadHello, type ThreadLastWords, type ThreadNews, type ThreadResources, type ThreadSettings, progressPlaces, pulseEveryMs } from "./wire.ts";
-
-/** Tasks a thread holds: one at work and one ready, so that it never waits for the main thread. */
-export const tasksPerThread = 2;
 
 /** A thread whose loop has not turned for so long is given nothing more to do until it does. */
 export const silentMs: number = 4 * pulseEveryMs;
@@ -77,6 +75,8 @@ export class PoolThread {
   posted = 0;
   /** Those of them that are not answered. */
   held = 0;
+  /** What the bodies of these take. */
+  heldBytes = 0;
   isAlive = true;
   /** Its loop does not turn. */
   isSilent = false;
@@ -176,6 +176,8 @@ export class ThreadPool {
   readonly #leaked = new Set<PoolThread>();
   /** Settings that were replaced, for threads that were made before and are there after. */
   #renewed: readonly ThreadNews[] = [];
+  /** What the bodies of the runs that a thread holds may take. */
+  readonly bodyBytesMax: number;
   #target = 0;
   #started: PromiseWithResolvers<void> | undefined;
   #startTimer: NodeJS.Timeout | undefined;
@@ -188,6 +190,7 @@ export class ThreadPool {
   constructor(options: PoolOptions, listener: PoolListener) {
     this.#options = options;
     this.#listener = listener;
+    this.bodyBytesMax = bodyBytesWithin(options.heapBytesMax);
   }
 
   get threads(): Iterable<PoolThread> {
@@ -239,16 +242,9 @@ export class ThreadPool {
     if (!(await settledWithin(closed.promise, endWithinMs)) && thread.resources.length > 0) this.#listener.unclosed(thread.resources, endWithinMs);
   }
 
-  /** The thread with the least to do, if one has room; and how many have nothing to do. */
-  findFree(): { readonly thread: PoolThread | undefined; readonly idle: number } {
-    let thread: PoolThread | undefined;
-    let idle = 0;
-    for (const candidate of this.#threads.values()) {
-      if (!candidate.isUsable) continue;
-      if (candidate.tasks === 0) idle += 1;
-      if (candidate.tasks < (thread?.tasks ?? tasksPerThread)) thread = candidate;
-    }
-    return { thread, idle };
+  /** For a task whose first body has so many bytes; see `freeThread`. */
+  findFree(bytes: number): { readonly thread: PoolThread | undefined; readonly idle: number } {
+    return freeThread(this.#threads.values(), bytes, this.bodyBytesMax);
   }
 
   /** Gives a thread a task; `ended` hears how long it took to begin its runs, or why it failed. A lost thread's tasks are not reported. */

@@ -24,7 +24,7 @@ import { answerWhenAsked } from "./ask-thread.ts";
 import { collectGarbage } from "./collect-garbage.ts";
 import { LoopUseCounter } from "./loop-use.ts";
 import { monotonicMs } from "./monotonic.ts";
-import { unpackOrders } from "./orders.ts";
+import { releaseSlab, unpackOrders } from "./orders.ts";
 import { rehearse } from "./rehearsal.ts";
 import { Reporter } from "./reporter.ts";
 import { type ThreadHello, type ThreadLastWords, type ThreadNews, type ThreadResources, type ThreadSettings, progressPlaces, pulseEveryMs } from "./wire.ts";
@@ -256,6 +256,7 @@ async function beginAll(host: SkillHost, reporter: Reporter, orders: readonly Th
     sinceMs = monotonicMs();
   }
   workMs += monotonicMs() - sinceMs;
+  releaseSlab(orders);
   // Runs that have just ended get in: the task's answer takes theirs along, and they cost no message of their own.
   await Promise.resolve();
   return reporter.take(workMs);
