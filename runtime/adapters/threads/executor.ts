@@ -343,13 +343,16 @@ export class ThreadsExecutor implements Executor {
       steps.push({ runId: entry.order.runId, requestId: this.#lastRequest, step, fellBack });
     }
     const results: RunResult[] = [];
+    // All of them were with one thread.
+    const freed: RunEntry["lane"][] = [];
     const traces = report.traces.length === 0 ? undefined : new Map(report.traces.map(({ ticket, trace }) => [ticket, trace]));
     forEachResult(opened, (ticket, durationMs, recordingMs, answer, calls) => {
       const entry = this.#runs.get(ticket);
       if (entry === undefined) return;
-      this.#forget(entry);
+      if (this.#forget(entry) && freed.length === 0) freed.push(entry.lane);
       results.push({ runId: entry.order.runId, answer, calls, durationMs, recordingMs, trace: traces?.get(ticket) });
     });
+    freed[0]?.dispatch();
     if (steps.length > 0) this.#listener?.steps(steps);
     if (report.needs.length > 0) this.#listener?.usage(this.#requestsOf(report.needs));
     if (report.questions.length > 0) this.#listener?.questions(this.#questionsOf(report.questions));
@@ -387,11 +390,14 @@ export class ThreadsExecutor implements Executor {
     for (const [thread, tickets] of byThread) thread.tell(news(tickets));
   }
 
-  #forget(entry: RunEntry): void {
+  /** Whether others may get a thread for it. */
+  #forget(entry: RunEntry): boolean {
     entry.isAnswered = true;
     const { lane, ticket } = entry;
     this.#runs.delete(ticket);
-    if (lane.forget(entry)) lane.dispatch();
+    const makesRoom = lane.forget(entry);
+    if (lane.isOneAtATime) lane.dispatch();
+    return makesRoom;
   }
 
   /** Answers in a turn of its own, so that the listener is never called from within a call of its own. */

@@ -120,7 +120,7 @@ export class Lane implements RunPlace {
       thread.held -= 1;
       thread.heldBytes -= body.byteLength;
     }
-    return this.isOneAtATime || (body.byteLength > smallBodyBytes && this.#turns.length > 0);
+    return body.byteLength > smallBodyBytes && this.#turns.length > 0;
   }
 
   /** Runs with a thread, in the order in which they were posted. */
