@@ -13,7 +13,12 @@ interface SkillQueue {
   workMs: number | undefined;
   /** Whether it has its place among the turns. */
   isListed: boolean;
+  /** Tasks of others that went first since its next body found no room. */
+  passedBy: number;
 }
+
+/** After so many it waits no longer for room: where others keep every thread busy there would never be any. */
+const passedByMax = 64;
 
 export interface LaneOptions {
   nowMs(): number;
@@ -72,18 +77,18 @@ export class Lane implements RunPlace {
   #skillQueue(skill: string): SkillQueue {
     let known = this.#skills.get(skill);
     if (known === undefined) {
-      known = { skill, queue: new RunQueue(), workMs: undefined, isListed: false };
+      known = { skill, queue: new RunQueue(), workMs: undefined, isListed: false, passedBy: 0 };
       this.#skills.set(skill, known);
     }
     return known;
   }
 
-  /** Cuts tasks while threads have room. A skill whose next body fits no thread waits for one, and others go first. */
+  /** Cuts tasks while threads have room. A skill whose next body fits no thread waits for one, and others go first for a while. */
   dispatch(): void {
     for (let passed = 0; passed < this.#turns.length;) {
       const turn = this.#turns[passed]!;
       const { queue, workMs } = turn;
-      const bytes = queue.nextBytes;
+      const bytes = turn.passedBy < passedByMax ? queue.nextBytes : 0;
       const { thread, idle } = this.pool.findFree(bytes);
       if (thread === undefined && bytes > smallBodyBytes) {
         passed += 1;
@@ -92,7 +97,9 @@ export class Lane implements RunPlace {
       if (thread === undefined || (this.isOneAtATime && thread.held > 0)) return;
       if (passed === 0) this.#turns.shift();
       else this.#turns.splice(passed, 1);
+      for (let before = 0; before < passed; before += 1) this.#turns[before]!.passedBy += 1;
       turn.isListed = false;
+      turn.passedBy = 0;
       if (queue.size === 0) continue;
       const count = this.isOneAtATime ? 1 : batchSize({ queued: queue.size, idleThreads: thread.tasks === 0 ? idle : 0, workMs });
       this.#post(thread, turn, queue.take(count, thread, this.pool.bodyBytesMax));

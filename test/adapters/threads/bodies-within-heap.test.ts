@@ -7,33 +7,13 @@ import { Lane } from "#runtime/adapters/threads/lane.ts";
 import { packOrders, releaseSlab, unpackOrders } from "#runtime/adapters/threads/orders.ts";
 import { RunEntry } from "#runtime/adapters/threads/run-entry.ts";
 import type { PoolThread, ThreadPool } from "#runtime/adapters/threads/thread-pool.ts";
+import { defaultOrder } from "../../contracts/executor.ts";
 
 const heapBytes = 48 * 1024 ** 2;
 
 function order(runId: number, bodyBytes: number, skill = "large", codec: "json" | "msgpack" = "json"): RunOrder {
-  return {
-    runId,
-    skill,
-    route: { eventId: `event-${runId}`, eventType: skill, version: "1.0", form: "canonical", codec },
-    body: Buffer.alloc(bodyBytes),
-    contentEncoding: undefined,
-    headers: undefined,
-    enqueuedAtMs: 0,
-    epoch: 1,
-    attempt: 1,
-    generation: 0,
-    source: 0,
-    leaseMs: 1_000,
-    timeoutMs: 1_000,
-    steps: [],
-    pipelineChanged: false,
-    inDoubt: false,
-    rejectedBy: [],
-    allowances: undefined,
-    sessionId: undefined,
-    traceparent: undefined,
-    apart: false,
-  };
+  const plain = defaultOrder(skill);
+  return { ...plain, runId, route: { ...plain.route, codec }, body: Buffer.alloc(bodyBytes) };
 }
 
 /** A lane of one thread that begins what it is given at once and ends nothing by itself. */
@@ -74,6 +54,18 @@ test("small bodies go to a thread that is full of large ones; one larger than al
   give(order(1, 20_000_000), order(2, 1_000_000), order(3, 300, "small"));
   assert.equal(thread.held, 2);
   assert.equal(thread.heldBytes, 20_000_300);
+});
+
+test("a body that finds no room goes all the same once 64 tasks of others have gone first", () => {
+  const { thread, give } = stage();
+  give(order(0, 300, "small"));
+  const [large] = give(order(1, 20_000_000));
+  for (let task = 2; task < 66; task += 1) {
+    assert.equal(large!.thread, undefined, `after ${task - 2} tasks`);
+    give(order(task, 300, "small"));
+  }
+  give();
+  assert.equal(large!.thread, thread);
 });
 
 test("a slab is given back once its runs have begun, unless what they read shares it", () => {
