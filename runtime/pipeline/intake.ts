@@ -194,6 +194,11 @@ export class Intake {
     return turn === undefined && !this.#isOfOneKind && this.#of(source, skill)?.window.isOverfull === true;
   }
 
+  /** The time between two ends of messages, of all skills; infinite where few have ended. */
+  endGapMs(nowMs: number): number {
+    return this.#endRate.gapMs(nowMs);
+  }
+
   /** A message of this skill came and was left to others. */
   left({ source }: Work, skill: SkillPolicy): void {
     const kind = this.#of(source, skill)?.kind;

@@ -13,6 +13,9 @@ import type { Work } from "./work.ts";
 const foundWorth = 4;
 const readPastPerSecond = 2;
 const readPastReserve = 100;
+/** Where much ends, as many as end within so long: what is on its way must not run out before the next is asked for. */
+const readPastReserveMs = 10;
+const readPastReserveMax = 400;
 const readPastGapMs = 500;
 /** Runs that take no longer give their places back at once. */
 const quickMs = 20;
@@ -99,6 +102,7 @@ export class Room {
   #pastFull(source: Source, nowMs: number): number {
     const { intake } = this.#options;
     this.#isReadingPast = true;
+    this.#readPast.reserve = Math.min(readPastReserveMax, Math.max(readPastReserve, readPastReserveMs / intake.endGapMs(nowMs)));
     const left = this.#readPast.left(nowMs);
     let messages = Number.POSITIVE_INFINITY;
     for (const skill of source.skills.policies) {

@@ -8,7 +8,8 @@
 export class ReadAhead {
   readonly #perRun: number;
   readonly #perSecond: number;
-  readonly #reserve: number;
+  /** The most that can be saved. */
+  reserve: number;
   readonly #gapMaxMs: number;
   #tokens: number;
   #countedMs: number | undefined;
@@ -17,14 +18,14 @@ export class ReadAhead {
   constructor(perRun = 4, perSecond = 100, reserve = 300, gapMaxMs: number = Number.POSITIVE_INFINITY) {
     this.#perRun = perRun;
     this.#perSecond = perSecond;
-    this.#reserve = reserve;
+    this.reserve = reserve;
     this.#gapMaxMs = gapMaxMs;
     this.#tokens = Number.isFinite(gapMaxMs) ? 0 : reserve;
   }
 
   /** Counts a run that started without waiting. */
   found(): void {
-    this.#tokens = Math.min(this.#reserve, this.#tokens + this.#perRun);
+    this.#tokens = Math.min(this.reserve, this.#tokens + this.#perRun);
   }
 
   /** Counts a message that was postponed for a full lane; it was here already, so this may take what there is not. */
@@ -35,7 +36,7 @@ export class ReadAhead {
   /** How many more messages may be read that may have to be postponed; 0 or more. */
   left(nowMs: number): number {
     const gapMs = nowMs - (this.#countedMs ?? (Number.isFinite(this.#gapMaxMs) ? nowMs : 0));
-    if (gapMs <= this.#gapMaxMs) this.#tokens = Math.min(this.#reserve, this.#tokens + (gapMs * this.#perSecond) / 1_000);
+    if (gapMs <= this.#gapMaxMs) this.#tokens = Math.min(this.reserve, this.#tokens + (gapMs * this.#perSecond) / 1_000);
     this.#countedMs = nowMs;
     return Math.max(0, Math.floor(this.#tokens));
   }

@@ -13,12 +13,13 @@ const slow = skillPolicy("slow");
 const source = { skills: { policies: [quick, slow] }, transport: { releaseIsFree: true } } as unknown as Source;
 
 /** The slow skill holds all that it can begin, the quick one has room; every message may be of either. */
-function makeRoom({ isGrowing = false, isStalled = (): boolean => false } = {}): Room {
+function makeRoom({ isGrowing = false, isStalled = (): boolean => false, endGapMs = Number.POSITIVE_INFINITY } = {}): Room {
   const intake = {
     room: (_source: Source, skill: typeof quick) => (skill === quick ? 1_000 : 0),
     messagesFor: (_source: Source, _skill: typeof quick, room: number) => room,
     isStalled,
     isGrowing: () => isGrowing,
+    endGapMs: () => endGapMs,
     bytesRoom: () => 1_000,
   };
   const admission = { room: () => 1_000 };
@@ -45,6 +46,19 @@ test("a run that begins at once earns reading on, of a quick skill also while it
     assert.equal(room.of(source, 0), 0);
     room.found(work);
     assert.equal(room.of(source, 0), more);
+  }
+});
+
+test("how much reading on can be saved is what ends within ten milliseconds, from 100 to 400", () => {
+  for (const [endGapMs, most] of [
+    [Number.POSITIVE_INFINITY, 100],
+    [0.2, 100],
+    [0.05, 200],
+    [0.01, 400],
+  ] as const) {
+    const room = makeRoom({ endGapMs });
+    for (let run = 0; run < 200; run += 1) room.found(workOf(false, 0, 2_000));
+    assert.equal(room.of(source, 0), most);
   }
 });
 
