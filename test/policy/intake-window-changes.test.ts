@@ -1,54 +1,10 @@
 // How far an intake window changes, and by what; see also its simulation in intake-window.test.ts.
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
-import { type IntakeBounds, IntakeWindow, judgeEveryMs } from "#runtime/policy/intake-window.ts";
+import { IntakeWindow, judgeEveryMs } from "#runtime/policy/intake-window.ts";
+import { bounds, busy, dry, found, Watched } from "../support/watched-window.ts";
 
-const bounds: IntakeBounds = { start: 8, floor: 2, ceiling: 10_000, waitMaxMs: 500, enoughMs: 10 };
 const lullMs = 10_000;
-
-const dry = (): boolean => true;
-const busy = (): boolean => false;
-
-/** A window that is used up, with the time that it is looked at. */
-class Watched {
-  readonly window: IntakeWindow;
-  nowMs = 0;
-
-  constructor(changes: Partial<IntakeBounds> = {}) {
-    this.window = new IntakeWindow({ ...bounds, ...changes });
-    this.fill();
-  }
-
-  fill(): void {
-    while (!this.window.isFull) this.window.took(this.nowMs);
-  }
-
-  empty(): void {
-    while (this.window.held > 0) this.window.gave(this.nowMs);
-  }
-
-  /** So many leave, and as many come in their place. */
-  turn(messages: number): void {
-    for (let message = 0; message < messages; message += 1) {
-      this.window.gave(this.nowMs);
-      this.window.took(this.nowMs);
-    }
-  }
-
-  /** So many runs waited and took so long; returns the size that they lead to. */
-  judge(runs: number, waitMs: number, serviceMs: number, isDry = busy): number {
-    for (let run = 0; run < runs; run += 1) this.window.ran(this.nowMs, waitMs, serviceMs);
-    this.nowMs += judgeEveryMs;
-    this.window.room(this.nowMs, isDry);
-    this.fill();
-    return this.window.size;
-  }
-
-  /** As many runs as it is large. */
-  whole(waitMs: number, serviceMs: number): number {
-    return this.judge(this.window.size, waitMs, serviceMs);
-  }
-}
 
 describe("an intake window changes", () => {
   test("to twice as much until it has once been enough, then by what is missing, by one at least and to twice as much at most", () => {
@@ -111,6 +67,40 @@ describe("an intake window changes", () => {
     assert.deepEqual([watched.judge(10, 5, 10), watched.window.serviceMs], [100, 0]);
   });
 
+  test("by four runs that waited too long, and not by three; by four that waited as long as is allowed it is not found", () => {
+    assert.deepEqual(
+      [4, 3].map((runs) => new Watched({ start: 100 }).judge(runs, 900, 10)),
+      [50, 100],
+    );
+    const watched = new Watched({ start: 100 });
+    watched.judge(4, 500, 10);
+    assert.equal(watched.window.canGrow, true);
+  });
+
+  test("by the most that it held since it was looked at last", () => {
+    const watched = new Watched();
+    for (let message = 0; message < 7; message += 1) watched.window.gave(1);
+    watched.window.took(2);
+    for (let run = 0; run < 8; run += 1) watched.window.ran(0, 0, 190);
+    watched.window.room(judgeEveryMs, busy);
+    assert.equal(watched.window.size, 16);
+  });
+
+  test("to twice as much at least while it is not found, where a little more is of use", () => {
+    const watched = new Watched({ start: 100, waitMaxMs: 100 });
+    watched.window.tripped(1, 1);
+    watched.turn(75);
+    // Worth four times 1.5 in a millisecond, for 4 + 1 + 20 ms.
+    assert.equal(watched.whole(0, 1), 200);
+  });
+
+  test("by runs that came before it shrank to its floor where it was there already", () => {
+    const watched = new Watched({ start: 2 });
+    assert.equal(watched.whole(900, 10), 2);
+    for (let run = 0; run < 2; run += 1) watched.window.ran(0, 0, 10);
+    assert.equal(watched.judge(0, 0, 0), 4);
+  });
+
   test("not for dry threads where its runs have waited for their turn", () => {
     const watched = new Watched();
     for (let look = 0; look < 5; look += 1) assert.equal(watched.judge(1, 100, 10, dry), 8);
@@ -160,14 +150,6 @@ describe("an intake window changes", () => {
     assert.equal(watched.window.size, 8);
   });
 });
-
-/** A window that has once been enough, 50 ms after it began, and knows the least that it takes to claim and to settle. */
-function found(start: number, tripMs: number): Watched {
-  const watched = new Watched({ start });
-  assert.equal(watched.whole(20, 1), start);
-  watched.window.tripped(tripMs, tripMs);
-  return watched;
-}
 
 describe("an intake window of which all is under way", () => {
   test("doubles at once, as far as its ceiling, and only while it is full", () => {
@@ -224,6 +206,13 @@ describe("an intake window is of no use beyond", () => {
     assert.deepEqual([sizeWith(10, 20), sizeWith(20, 10)], [20 * (80 + 120), 20 * (60 + 120)]);
   });
 
+  test("what its runs need since it was changed, and not only the last of them", () => {
+    const watched = found(10_000, 1);
+    watched.turn(1_000);
+    for (const serviceMs of [0, 200]) for (let run = 0; run < 5_000; run += 1) watched.window.ran(watched.nowMs, 0, serviceMs);
+    assert.equal(watched.judge(0, 0, 0), 2_480);
+  });
+
   test("what pays by going together: 512, or what ends in half of the time in which a run should begin", () => {
     assert.deepEqual([sizeFrom(1_000, 1_000, 1), sizeFrom(1_000, 50, 1)], [512, 250]);
   });
@@ -265,6 +254,51 @@ describe("an intake window is of no use beyond", () => {
   });
 });
 
+describe("an intake window of which no run has ended that came since it was changed", () => {
+  /** What it comes to for dry threads, 100 ms after it has come to 32; `leave` is told when. */
+  function sizeAfter(waitMaxMs: number, leave: (window: IntakeWindow, nowMs: number) => void): number {
+    const window = new IntakeWindow({ ...bounds, start: 16, waitMaxMs });
+    window.tripped(1, 1);
+    for (let message = 0; message < 16; message += 1) window.took(0);
+    for (const nowMs of [50, 100]) window.room(nowMs, dry);
+    assert.equal(window.size, 32);
+    leave(window, 100);
+    while (!window.isFull) window.took(100);
+    for (const nowMs of [150, 200]) window.room(nowMs, dry);
+    return window.size;
+  }
+
+  function left(window: IntakeWindow, messages: number, nowMs: number): void {
+    for (let message = 0; message < messages; message += 1) {
+      window.gave(nowMs);
+      window.took(nowMs);
+    }
+  }
+
+  test("grows without regard to the rate where those before took longer than lies between two judgements", () => {
+    const size = sizeAfter(500, (window, nowMs) => {
+      window.ran(0, 0, 60);
+      window.gave(nowMs);
+    });
+    assert.equal(size, 64);
+  });
+
+  test("goes by what those before needed, of which the newest counts for a tenth", () => {
+    const size = sizeAfter(100, (window, nowMs) => {
+      for (let run = 0; run < 10; run += 1) window.ran(0, 0, run === 0 ? 40 : 0);
+      left(window, 30, nowMs);
+    });
+    // Worth four times 0.3 in a millisecond, for 4 + 15.5 + 20 ms; without what runs need that would be 29.
+    assert.equal(size, 64);
+  });
+
+  test("goes by the rate at which messages left since", () => {
+    const sizeWith = (messages: number): number => sizeAfter(100, (window, nowMs) => left(window, messages, nowMs));
+    // Worth four times 0.6 in a millisecond, or 0.3, for 4 + 20 ms.
+    assert.deepEqual([sizeWith(60), sizeWith(30)], [64, 32]);
+  });
+});
+
 describe("an intake window looks for the least trips again", () => {
   /** Twenty seconds, less so many, after it was looked for last, with trips that take so long by now. */
   function afterTwentySeconds(lessMs: number, tripMs: number): Watched {
@@ -301,5 +335,28 @@ describe("an intake window", () => {
     assert.deepEqual([window.isFull, window.isStalled(60_500), window.isStalled(70_000)], [false, false, true]);
     window.took(60_000);
     assert.equal(window.isFull, true);
+  });
+
+  test("is overfull by the rate since it was changed, and where it was changed twice at one time by that before", () => {
+    const window = new IntakeWindow({ ...bounds, start: 100 });
+    for (let message = 0; message < 100; message += 1) window.took(0);
+    for (const [look, runs] of [100, 50].entries()) {
+      for (let run = 0; run < runs; run += 1) window.ran(look * judgeEveryMs, 5_000, 1);
+      if (look === 1) for (let message = 0; message < 50; message += 1) window.gave(99);
+      window.room((look + 1) * judgeEveryMs, busy);
+    }
+    // One in a millisecond, so five hundred within the time in which a run should begin.
+    while (window.held < 499) window.took(100);
+    assert.deepEqual([window.size, window.isOverfull], [25, false]);
+    window.took(100);
+    assert.equal(window.isOverfull, true);
+    const twice = new IntakeWindow({ ...bounds, start: 4, ceiling: 16 });
+    for (const _ of [8, 16]) {
+      while (!twice.isFull) twice.took(10);
+      twice.begunAll(10);
+    }
+    // Twice the root of what was asked for beyond that.
+    while (twice.held < 24) twice.took(10);
+    assert.deepEqual([twice.size, twice.isOverfull], [16, true]);
   });
 });
