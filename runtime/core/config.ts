@@ -92,7 +92,7 @@ export interface ConfigInput {
   readonly envelopeDefaults?: boolean | undefined;
   /** Messages held at once, at the most: a worker holds no more than it can begin soon. 1 to 10 000, default 10 000. */
   readonly inFlightMax?: number | undefined;
-  /** Within this time a message should begin; what could not stays in the queue, for other workers. 1 to 1 600, default 500. */
+  /** Within this time, and a third of its lock, a message should begin; what could not stays in the queue, for other workers. 1 to 1 600, default 500. */
   readonly beginWithinMs?: number | undefined;
   /** Bytes of bodies held at once; a larger message is held by itself. 64 KiB to 1 TiB, default a quarter of what an idle worker leaves of `memoryBytesMax`, of the container's limit, or of the machine's memory. A body counts twice: here and in its thread; results of steps and emitted events count until the message is settled. */
   readonly heldBytesMax?: number | undefined;

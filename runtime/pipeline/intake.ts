@@ -138,6 +138,7 @@ export class Intake {
     if (intake === undefined) return 0;
     const { window, isDry } = intake;
     window.isDriven = this.#loop.isFree(nowMs);
+    window.lockMs = source.lockMs;
     const room = window.room(nowMs, isDry);
     return room === 0 && this.#hasBegunAll(skill, intake) ? window.begunAll(nowMs) : room;
   }

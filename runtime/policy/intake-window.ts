@@ -25,7 +25,7 @@ export interface IntakeBounds {
   readonly floor: number;
   /** It never grows beyond this. */
   readonly ceiling: number;
-  /** A run should begin within this time. */
+  /** A run should begin within this time, and within a third of its message's lock. */
   readonly waitMaxMs: number;
   /** It is enough when runs wait for so long, and for the time that it takes to fetch the next; 10 where it is left out. More where others may go before them meanwhile. */
   readonly enoughMs?: number;
@@ -47,6 +47,8 @@ interface Measured {
   neededMs: number;
 }
 
+/** A run begins within this part of a lock: what is left is for the run itself, and for renewing it in time. */
+const waitOfLockMax = 1 / 3;
 /** The window is judged this often at most. */
 export const judgeEveryMs = 50;
 /** So few runs can tell that the window is too large. */
@@ -111,6 +113,7 @@ const uselessFrom = 1.5;
 
 export class IntakeWindow {
   readonly #bounds: IntakeBounds;
+  #waitMaxMs: number;
   #size: number;
   #held = 0;
   /** Most that was held since it was judged last. */
@@ -171,8 +174,15 @@ export class IntakeWindow {
 
   constructor(bounds: IntakeBounds) {
     this.#bounds = bounds;
+    this.#waitMaxMs = bounds.waitMaxMs;
     this.#size = Math.min(bounds.start, bounds.ceiling);
     this.#fetchedFor = this.#size;
+  }
+
+  /** Length of a whole lock of its messages; 0 while it is unknown. */
+  set lockMs(lockMs: number) {
+    const { waitMaxMs } = this.#bounds;
+    this.#waitMaxMs = lockMs > 0 ? Math.min(waitMaxMs, lockMs * waitOfLockMax) : waitMaxMs;
   }
 
   /** Messages that may be held. */
@@ -189,7 +199,7 @@ export class IntakeWindow {
    * in which a run should begin: this one is better left to others. What begins soon costs less than to leave it.
    */
   get isOverfull(): boolean {
-    return this.#held >= this.#fetchedFor + Math.floor(2 * Math.sqrt(this.#fetchedFor)) && this.#held >= this.#endsPerMs * this.#bounds.waitMaxMs;
+    return this.#held >= this.#fetchedFor + Math.floor(2 * Math.sqrt(this.#fetchedFor)) && this.#held >= this.#endsPerMs * this.#waitMaxMs;
   }
 
   /** It grows once the threads have been seen to be short of work as often as that takes. */
@@ -218,7 +228,7 @@ export class IntakeWindow {
 
   /** After so long, what is held now will have ended, as far as can be told. */
   get turnsOverMs(): number {
-    return this.#serviceMs + this.#bounds.waitMaxMs;
+    return this.#serviceMs + this.#waitMaxMs;
   }
 
   /** A message has arrived. */
@@ -307,10 +317,10 @@ export class IntakeWindow {
     const waitMs = runs === 0 ? 0 : waitSumMs / runs;
     const tripsMs = this.#claimMs + this.#settleMs;
     const { enoughMs = enoughMsDefault } = this.#bounds;
-    const wantedMs = Math.min(enoughMs + tripsMs, this.#bounds.waitMaxMs / 2);
+    const wantedMs = Math.min(enoughMs + tripsMs, this.#waitMaxMs / 2);
     // A whole window of runs predicts the next one; a few that waited too long do not wait less for those behind them. Runs that
     // take long say nothing for long: then what the threads say must do.
-    if (runs < this.#size * (this.#isFound ? 1 : startPart) && !(runs >= runsMin && waitMs > this.#bounds.waitMaxMs)) {
+    if (runs < this.#size * (this.#isFound ? 1 : startPart) && !(runs >= runsMin && waitMs > this.#waitMaxMs)) {
       // While none has ended, or few at a time, their rate says nothing.
       const isUnknown = this.#measured.ended === 0 || (runs === 0 ? this.#lateOwnMs : ownSumMs / runs) >= judgeEveryMs;
       const mayGrow = this.#probedFrom === 0 && this.#dryFor >= dryJudgements && waitMs < wantedMs;
@@ -324,7 +334,7 @@ export class IntakeWindow {
     const useful = this.#useful(nowMs);
     const worth = this.#worth(nowMs);
     const isUseless = this.#size > uselessFrom * worth;
-    if (waitMs > this.#bounds.waitMaxMs) this.#resize(Math.floor(this.#size * Math.max(fallMax, (heldMs + wantedMs) / (heldMs + waitMs))), nowMs);
+    if (waitMs > this.#waitMaxMs) this.#resize(Math.floor(this.#size * Math.max(fallMax, (heldMs + wantedMs) / (heldMs + waitMs))), nowMs);
     else if (wasUsedUp && this.#isLeastOld(tripsMs, nowMs)) this.#probe(tripsMs, false, isUseless ? useful : this.#size, nowMs);
     else if (wasUsedUp && waitMs < wantedMs && this.#isLeastDoubtful(tripsMs, nowMs)) this.#probe(tripsMs, true, isUseless ? useful : this.#size, nowMs);
     else if (wasUsedUp && isUseless) {
@@ -347,7 +357,7 @@ export class IntakeWindow {
     const perMs = this.#perMs(nowMs);
     const heldMs = (this.isDriven && this.#isFound ? drivenWorth : tripsWorth) * leastMs + (runs === 0 ? this.#lateNeededMs : neededMs / runs);
     const worth = perMs * (heldMs + togetherWorth * (this.#bounds.enoughMs ?? enoughMsDefault));
-    return Math.max(times * worth, Math.min(togetherMin, perMs * togetherOfWait * this.#bounds.waitMaxMs));
+    return Math.max(times * worth, Math.min(togetherMin, perMs * togetherOfWait * this.#waitMaxMs));
   }
 
   /** How many could leave in a millisecond. Time in which there was not enough to do says nothing of that. */

@@ -144,4 +144,20 @@ describe("how many runs of a skill are under way", () => {
     assert.equal(view?.running, 5);
     assert.ok(view.held <= 16, `${view.held} held`);
   });
+
+  test("is held only as far as it begins within a third of a lock, however long a wait is allowed", async () => {
+    const heldWith = async (lockMs: number): Promise<number> => {
+      const world = new World({ skills: [skillPolicy("task", { concurrentMax: 1 })], broker: { lockMs } });
+      const { executor, worker } = await world.start({ intake: { ...intake, start: 15, waitMaxMs: 1_600 }, inFlightMax: 10_000 });
+      executor.script = async (run) => {
+        await run.takes(100);
+        return completedAnswer;
+      };
+      for (let event = 0; event < 200; event += 1) world.send(`e${event}`);
+      await world.clock.advance(10_000);
+      return worker.view().intake[0]?.held ?? 0;
+    };
+    // Those that end within half of the time, or a little more.
+    assert.deepEqual([await heldWith(30_000), await heldWith(3_000)], [9, 5]);
+  });
 });

@@ -60,6 +60,20 @@ describe("an intake window changes", () => {
     assert.equal(watched.whole(501, 10), 4);
   });
 
+  test("when a wait is longer than a third of a lock, where that is less", () => {
+    const watched = new Watched();
+    watched.window.lockMs = 900;
+    assert.deepEqual([watched.whole(300, 10), watched.window.turnsOverMs], [8, 310]);
+    assert.equal(watched.whole(301, 10), 4);
+    // Longer than three times the wait that is allowed, and one that is not known.
+    for (const lockMs of [60_000, 0]) {
+      const usual = new Watched();
+      usual.window.lockMs = 900;
+      usual.window.lockMs = lockMs;
+      assert.deepEqual([usual.whole(500, 10), usual.whole(501, 10)], [8, 4]);
+    }
+  });
+
   test("by some runs where they waited too long, not by one, nor by some that did not", () => {
     assert.equal(new Watched({ start: 100 }).judge(10, 900, 10), 50);
     assert.equal(new Watched({ start: 100 }).judge(1, 900, 10), 100);
