@@ -129,10 +129,12 @@ export function sendingUses({ publish, platformEvents, escalation, sources }: Co
   sources.forEach((source, index) => {
     const key = `sources.${index}.${"queue" in source ? "queue" : "retryQueue"}`;
     const use = { entity: retryEntityOf(source), key, source: source.name };
-    uses.push(
-      { ...use, what: "it is read", does: "read" },
-      { ...use, what: "copies of messages that are retried or postponed are sent there", does: "send copies" },
-    );
+    // Messages of sessions wait where they are.
+    const copies =
+      "queue" in source && source.sessions !== undefined
+        ? "what is to be compensated without its message is sent there, and dead letters that are replayed"
+        : "copies of messages that are retried or postponed are sent there";
+    uses.push({ ...use, what: "it is read", does: "read" }, { ...use, what: copies, does: "send copies" });
   });
   return uses;
 }

@@ -6,6 +6,7 @@ import { checkSurroundings } from "#runtime/cli/checks.ts";
 import { diagnose } from "#runtime/cli/doctor.ts";
 import type { Finding } from "#runtime/cli/finding.ts";
 import { weighed } from "#runtime/cli/weighed.ts";
+import { sendingUses } from "#runtime/compose/broker.ts";
 import { inOneSentence } from "#runtime/compose/identity.ts";
 import { composeSkills, describeSkills } from "#runtime/compose/skills.ts";
 import { type Config, parseConfig } from "#runtime/core/config.ts";
@@ -58,6 +59,22 @@ test("what no time mends fails, whatever else is read", async (t) => {
   const { connectionString } = await start(t, ["input", { name: "ordered", requiresSession: true }]);
   const found = await diagnose(configOf([{ queue: "input" }, { queue: "ordered" }], { connectionString }), root);
   assert.deepEqual(troubles(found), ["sessions of ordered: failed"]);
+});
+
+test("copies are said to be sent where they are, and not to a queue of sessions, whose messages wait in place", () => {
+  const sessions = {};
+  const subscription = { topic: "news", subscription: "audit", retryQueue: "later" };
+  const uses = sendingUses(configOf([{ queue: "plain" }, { queue: "ordered", sessions }, { ...subscription, sessions }]));
+  const copied = uses.filter(({ what }) => what.startsWith("copies of messages that are retried"));
+  assert.deepEqual(
+    copied.map(({ entity }) => entity),
+    ["plain", "later"],
+  );
+  // Written to all the same: the right to send is needed there.
+  assert.deepEqual(
+    uses.filter(({ does }) => does === "send copies").map(({ entity }) => entity),
+    ["plain", "ordered", "later"],
+  );
 });
 
 test("of many sources that are read on, the number is told", () => {
