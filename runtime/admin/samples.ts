@@ -24,7 +24,7 @@ export function samplesOf(
       { name: "holdfast_queue_messages", labels: { source, state: "scheduled" }, value: scheduled },
       { name: "holdfast_queue_messages", labels: { source, state: "dead-lettered" }, value: deadLettered },
     ]),
-    ...view.intake.map(({ source, skill, window }): MetricSample => ({ name: "holdfast_window_messages", labels: { source, skill }, value: window })),
+    ...view.intake.flatMap(ofWindow),
     ...ofSkills(view.intake),
     ...policies.dependencies.flatMap(ofDependency),
     ...policies.limits.flatMap(({ dependency, policy: { by = "all" }, waiting, postponed }): MetricSample[] => [
@@ -61,6 +61,17 @@ function ofSource({ source, trouble, held, oldestMs, youngestMs, credit, receive
     { name: "holdfast_lag_seconds", labels, value: ageSeconds(youngestMs) },
     { name: "holdfast_credit", labels, value: credit },
     { name: "holdfast_messages_received_total", labels, value: received },
+  ];
+}
+
+/** Of many sources and skills most have nothing here: what bounds these says nothing. */
+function ofWindow({ source, skill, window, held, boundBy }: WorkerView["intake"][number]): readonly MetricSample[] {
+  const labels = { source, skill };
+  const bound: MetricSample = { name: "holdfast_window_bound", labels: { ...labels, bound: boundBy }, value: 1 };
+  return [
+    { name: "holdfast_window_messages", labels, value: window },
+    { name: "holdfast_window_held_messages", labels, value: held },
+    ...(held > 0 ? [bound] : []),
   ];
 }
 

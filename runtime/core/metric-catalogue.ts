@@ -208,6 +208,13 @@ const rows = {
   holdfast_credit: { type: "gauge", labels: ["source"], unit: "messages", help: "Messages that a source may still bring." },
   holdfast_source_up: { type: "gauge", labels: ["source"], unit: "state", help: "1 while nothing is known to be wrong with a source." },
   holdfast_window_messages: { type: "gauge", labels: ["source", "skill"], unit: "messages", help: "Messages of a skill that may be held from a source." },
+  holdfast_window_held_messages: { type: "gauge", labels: ["source", "skill"], unit: "messages", help: "Messages of a skill that are held from a source." },
+  holdfast_window_bound: {
+    type: "gauge",
+    labels: ["source", "skill", "bound"],
+    unit: "state",
+    help: "1 for what keeps this worker from taking more of a skill from a source, while it holds some: rate, memory, bulkhead, limit, order, ceiling; absent for the others.",
+  },
   holdfast_skill_running: { type: "gauge", labels: ["skill"], unit: "runs", help: "Runs of a skill that are under way." },
   holdfast_skill_slots: { type: "gauge", labels: ["skill"], unit: "places", help: "Runs of a skill that may be under way at once." },
   holdfast_skill_waiting: { type: "gauge", labels: ["skill"], unit: "runs", help: "Runs of a skill that wait for another of it to end; they are in no lane." },

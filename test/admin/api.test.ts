@@ -217,6 +217,31 @@ test("how long answers took is counted by operation, refusals among them, and of
   }
 });
 
+test("metrics say what is held of a skill from a source, how much may be, and what bounds it while there is some", async () => {
+  const one = await startAdmin();
+  try {
+    const [place] = one.process.worker.view().intake;
+    assert.ok(place !== undefined);
+    const rest = { held: 0, window: 8, boundBy: "rate" } as const;
+    one.seen = {
+      intake: [
+        { ...place, source: "mail", held: 3, window: 4, boundBy: "limit" },
+        { ...place, source: "post", ...rest },
+      ],
+    };
+    const lines = async (): Promise<string[]> =>
+      (await one.call("GET", "/metrics")).text.split("\n").flatMap((line) => /^holdfast_window_(.*)$/.exec(line)?.[1] ?? []);
+    const post = ['messages{source="post",skill="calls"} 8', 'held_messages{source="post",skill="calls"} 0'];
+    const mail = [4, 3].map((count, index) => `${index === 0 ? "" : "held_"}messages{source="mail",skill="calls"} ${count}`);
+    assert.deepEqual((await lines()).toSorted(), [...post, ...mail, 'bound{source="mail",skill="calls",bound="limit"} 1'].toSorted());
+    // Of what is not there any more nothing is left.
+    one.seen = { intake: [{ ...place, source: "post", ...rest }] };
+    assert.deepEqual((await lines()).toSorted(), post.toSorted());
+  } finally {
+    await one.stop();
+  }
+});
+
 test("curves have a point a second, with what happened in it", async () => {
   admin.history.look();
   const points = (await admin.call("GET", "/api/v1/history")).json as readonly { readonly atMs: number; readonly held: number }[];

@@ -27,7 +27,11 @@ export interface Worker {
   readonly intake: readonly {
     readonly source: string;
     readonly skill: string;
+    readonly held: number;
+    readonly window: number;
+    readonly boundBy: "rate" | "memory" | "bulkhead" | "limit" | "order" | "ceiling";
     readonly running: number;
+    readonly concurrentMax: number;
     readonly waiting: number;
     readonly stillMs: number;
     readonly isStill: boolean;

@@ -2,6 +2,7 @@
 import { h, type ComponentChild } from "preact";
 import { type Bulkhead, change, type Circuit, type Limit } from "./api.ts";
 import { type Ask, Lever, type Question } from "./dialog.ts";
+import { Fill } from "./fill.ts";
 import { tableOf } from "./table.ts";
 
 interface DependenciesProps {
@@ -9,29 +10,6 @@ interface DependenciesProps {
   readonly circuits: readonly Circuit[];
   readonly limits: readonly Limit[];
   readonly ask: Ask;
-}
-
-function Fill({ label, value, max }: { readonly label: string; readonly value: number; readonly max: number }): ComponentChild {
-  const part = max === 0 ? 0 : Math.min(1, value / max);
-  const high = part >= 1 ? " is-full" : part >= 0.7 ? " is-high" : "";
-  return h(
-    "div",
-    { class: "fill" },
-    `${value} of ${max}`,
-    h(
-      "div",
-      {
-        class: "track",
-        role: "meter",
-        "aria-label": label,
-        "aria-valuenow": value,
-        "aria-valuemin": 0,
-        "aria-valuemax": max,
-        "aria-valuetext": `${value} of ${max}`,
-      },
-      h("div", { class: `bar${high}`, style: { width: `${part * 100}%` } }),
-    ),
-  );
 }
 
 const weights: Readonly<Record<Circuit["state"], string>> = { closed: "is-good", open: "is-bad", "half-open": "is-warn", isolated: "is-bad" };

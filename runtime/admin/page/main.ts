@@ -25,6 +25,7 @@ import { Chart, type Curve } from "./chart.ts";
 import { Dependencies } from "./dependencies.ts";
 import { type Ask, Dialog, Lever, type Question } from "./dialog.ts";
 import { explanationOf, Letters, Runs, Story } from "./events.ts";
+import { Intake } from "./intake.ts";
 import { newsOf, NewsSection } from "./news.ts";
 import { Probes } from "./probes.ts";
 import { Leave, TenantPage } from "./tenant.ts";
@@ -302,6 +303,7 @@ function WorkerPage({ state, caller, lost, groups, explain, ask, children }: Wor
       h("section", { "aria-label": "Figures" }, h(Figures, { worker, points })),
       h(Charts, { points }),
       h(Workers, { fleet }),
+      h(Intake, worker),
       h(Dependencies, { bulkheads, circuits, limits, ask }),
       children,
       h(Runs, { runs, explain }),
