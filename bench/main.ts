@@ -18,6 +18,7 @@ import { observabilityCommand } from "./observability/command.ts";
 import { peersCommand } from "./peers/command.ts";
 import { quickCommand } from "./quick/command.ts";
 import { helpWidth } from "./support/command.ts";
+import { endTogether } from "./support/end-together.ts";
 import { settlementCommand } from "./settlement/command.ts";
 import { soakCommand } from "./soak/command.ts";
 import { threadsCommand } from "./threads/command.ts";
@@ -66,6 +67,12 @@ const commands = [
   reloadCommand(),
 ];
 for (const command of commands) program.addCommand(command);
+
+/** These end their scenarios in order, and write what was measured until then. */
+const ownInterrupts: readonly string[] = ["all", "baseline"];
+program.hook("preAction", (_, command) => {
+  if (!ownInterrupts.includes(command.name())) endTogether();
+});
 
 if (process.argv.length === 2) program.outputHelp();
 else await carryOut(program);

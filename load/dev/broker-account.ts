@@ -1,4 +1,5 @@
 /** What the broker says of the entity the worker reads: the judge of every summary. */
+import { fetchAgain } from "../broker/control/read.ts";
 import type { BrokerInspection, MessagePage } from "../broker/inspection.ts";
 
 export interface BrokerAccount {
@@ -76,7 +77,7 @@ export class BrokerControl {
   }
 
   async #get<T>(path: string): Promise<T> {
-    const response = await fetch(`${this.#url}${path}`);
+    const response = await fetchAgain(`${this.#url}${path}`);
     if (!response.ok) throw new Error(`expected the broker to answer ${path}, got ${response.status}: ${await response.text()}`);
     return (await response.json()) as T;
   }

@@ -68,6 +68,25 @@ async function startMaster(folder: string, isPersistent: boolean): Promise<Pick<
   };
 }
 
+/** Makes a cluster of them; resolves when each knows of all and serves. */
+async function form(clients: readonly Redis[], firstPort: number): Promise<void> {
+  await Promise.all(
+    clients.map(async (client, number) => {
+      const from = Math.floor((slots * number) / clients.length);
+      const to = Math.floor((slots * (number + 1)) / clients.length) - 1;
+      await client.call("CLUSTER", ["SET-CONFIG-EPOCH", number + 1]);
+      await client.call("CLUSTER", ["ADDSLOTSRANGE", from, to]);
+    }),
+  );
+  await eventually("every master to know the whole cluster", async () => {
+    const infos = await Promise.all(clients.map(async (client) => String(await client.call("CLUSTER", "INFO"))));
+    const known = infos.map((info) => Number(/cluster_known_nodes:(\d+)/.exec(info)?.[1]));
+    // Again until they know each other: a handshake that takes longer than a node's time-out is forgotten.
+    if (known.some((count) => count < clients.length)) for (const client of clients.slice(1)) await client.call("CLUSTER", ["MEET", "127.0.0.1", firstPort]);
+    return infos.every((info) => /cluster_state:ok/.test(info) && /cluster_slots_assigned:16384/.test(info));
+  });
+}
+
 /** Resolves when every master knows of all and serves. `isPersistent`: a master that is killed has its records when it is started again. */
 export async function startRedisCluster({ isPersistent = false }: { readonly isPersistent?: boolean } = {}): Promise<RedisCluster> {
   const folder = await mkdtemp(join(tmpdir(), "holdfast-cluster-"));
@@ -83,18 +102,15 @@ export async function startRedisCluster({ isPersistent = false }: { readonly isP
   for (const client of clients) client.on("error", () => undefined);
   const first = masters[0];
   if (first === undefined) throw new RangeError("expected a master");
-  await Promise.all(
-    clients.map(async (client, number) => {
-      const from = Math.floor((slots * number) / masters.length);
-      const to = Math.floor((slots * (number + 1)) / masters.length) - 1;
-      await client.call("CLUSTER", ["SET-CONFIG-EPOCH", number + 1]);
-      await client.call("CLUSTER", ["ADDSLOTSRANGE", from, to]);
-    }),
-  );
-  for (const client of clients.slice(1)) await client.call("CLUSTER", ["MEET", "127.0.0.1", first.port]);
-  await eventually("every master to know the whole cluster", async () => {
-    const infos = await Promise.all(clients.map((client) => client.call("CLUSTER", "INFO")));
-    return infos.every((info) => /cluster_state:ok/.test(String(info)) && /cluster_slots_assigned:16384/.test(String(info)));
+  const stop = async (servers: readonly RedisServer[]): Promise<void> => {
+    for (const client of clients) client.disconnect();
+    for (const { process } of servers) process.kill("SIGCONT");
+    await Promise.all(servers.map((server) => server.stop()));
+    await rm(folder, { recursive: true });
+  };
+  await form(clients, first.port).catch(async (error: unknown) => {
+    await stop(masters);
+    throw error;
   });
   const replicas: RedisServer[] = [];
   const clientOf = (number: number): Redis => {
@@ -139,11 +155,6 @@ export async function startRedisCluster({ isPersistent = false }: { readonly isP
     async flush() {
       await Promise.all(clients.map((client) => client.flushall()));
     },
-    async stop() {
-      for (const client of clients) client.disconnect();
-      for (const { process } of [...masters, ...replicas]) process.kill("SIGCONT");
-      await Promise.all([...masters, ...replicas].map((server) => server.stop()));
-      await rm(folder, { recursive: true });
-    },
+    stop: () => stop([...masters, ...replicas]),
   };
 }

@@ -110,7 +110,6 @@ export async function run(options: DebugDrillOptions): Promise<number> {
     const told = Object.entries({ ...figures, ...gone }).map(([name, value]) => `${name} ${value}`);
     process.stdout.write(`${told.join(", ")}\n`);
     for (const violation of violations) process.stdout.write(`VIOLATED: ${violation}\n`);
-    if (violations.length > 0) process.stdout.write(`repeat with: npm run drill -- debug --seed ${options.seed}\n`);
   }
   return violations.length === 0 ? exitCodes.good : exitCodes.failed;
 }

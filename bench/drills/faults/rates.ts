@@ -23,6 +23,8 @@ export class Rates {
 
   start(): void {
     this.#watching = this.#watch();
+    // `stop` awaits it, and fails with it.
+    this.#watching.catch(() => undefined);
   }
 
   async stop(): Promise<void> {

@@ -107,10 +107,15 @@ export class Scene {
     return join(this.#folder, configName);
   }
 
+  /** All of it is stopped, also where the rates could not be read to their end, which is thrown then. */
   async stop(): Promise<void> {
     for (const worker of this.workers) worker.thaw();
     this.redis.thaw();
-    await closeAll(this.#closing);
+    try {
+      await this.rates.stop();
+    } finally {
+      await closeAll(this.#closing);
+    }
   }
 
   addFault(fault: Omit<FaultRequest, "target">): Promise<FaultReport> {
@@ -183,6 +188,9 @@ function configOf(folder: string, connectionString: string, redis: FaultyRedis, 
   };
 }
 
+/** Each of them, also where one before it fails; that failure is thrown in the end. */
 async function closeAll(closing: readonly (() => Promise<void>)[]): Promise<void> {
-  for (const close of closing) await close();
+  const failures: unknown[] = [];
+  for (const close of closing) await close().catch((error: unknown) => failures.push(error));
+  if (failures.length > 0) throw failures[0];
 }

@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { atLeast, helpWidth, runs } from "../../support/command.ts";
 
 export function killCommand(): Command {
@@ -12,6 +12,6 @@ export function killCommand(): Command {
     .option("--events <n>", "good events that are sent; a tenth more are duplicates, a hundredth more bad", atLeast(100), 20_000)
     .option("--workers <n>", "worker processes", atLeast(1), 3)
     .option("--seed <n>", "of the events, and of whom is killed when", atLeast(0), 1)
-    .option("--transport <kind>", "amqp or sdk", "amqp");
+    .addOption(new Option("--transport <kind>", "of the workers").choices(["amqp", "sdk"]).default("amqp"));
   return runs(command, () => import("./run.ts"));
 }

@@ -177,7 +177,7 @@ interface Found {
   readonly sagas: Verdict & { readonly undone: number };
 }
 
-function report({ kills, events, seed, workers }: KillOptions, pool: Pool, { summary, recoveries, stale, sagas }: Found): number {
+function report({ kills, events, workers }: KillOptions, pool: Pool, { summary, recoveries, stale, sagas }: Found): number {
   const { messages, killsAtWork } = recoveries;
   const total = messages.map(({ totalMs }) => totalMs);
   const afterOne = messages.filter((one) => one.kills === 1).map(({ totalMs, waitedForLocksMs }) => totalMs - waitedForLocksMs);
@@ -204,6 +204,5 @@ function report({ kills, events, seed, workers }: KillOptions, pool: Pool, { sum
   const counts = { accepted, completed, duplicates, deadLettered, lost, unexpected, queued, effects, effectsOnce, repeatedCalls, staleCalls: stale, resumed };
   console.log(JSON.stringify({ ...counts, undone: sagas.undone }));
   for (const line of broken) console.log(`broken: ${line}`);
-  if (broken.length > 0) console.log(`repeat with: npm run drill -- kill --kills ${kills} --events ${events} --workers ${workers} --seed ${seed}`);
   return broken.length === 0 ? exitCodes.good : exitCodes.failed;
 }

@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { atLeast, helpWidth, runs } from "../../support/command.ts";
 
 export function orderCommand(): Command {
@@ -13,6 +13,6 @@ export function orderCommand(): Command {
     .option("--workers <n>", "worker processes", atLeast(1), 3)
     .option("--kills <n>", "workers that are killed, for each policy", atLeast(0), 8)
     .option("--seed <n>", "of what fails, and of who is killed when", atLeast(0), 1)
-    .option("--transport <kind>", "amqp or sdk", "amqp");
+    .addOption(new Option("--transport <kind>", "of the workers").choices(["amqp", "sdk"]).default("amqp"));
   return runs(command, () => import("./run.ts"));
 }

@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { atLeast, helpWidth, runs } from "../../support/command.ts";
 
 export function transactionalCommand(): Command {
@@ -13,6 +13,6 @@ export function transactionalCommand(): Command {
     .option("--kills <n>", "workers that are killed", atLeast(0), 10)
     .option("--cut <percent>", "of commits, how many in a hundred are cut", atLeast(0), 4)
     .option("--seed <n>", "of what is cut, and of who is killed when", atLeast(0), 1)
-    .option("--transport <kind>", "amqp or sdk", "amqp");
+    .addOption(new Option("--transport <kind>", "of the workers").choices(["amqp", "sdk"]).default("amqp"));
   return runs(command, () => import("./run.ts"));
 }

@@ -10,10 +10,12 @@ import { addressOf, answerAttach } from "./attach.ts";
 /** The mechanisms that clients use; the protocol layer decides who is let in. */
 const mechanisms = ["MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL"];
 
+/** Silence is borne for twice as long. */
+const idleTimeOutMs = 120_000;
+
 const options: Omit<ServerOptions, "sasl"> = {
   containerId: "holdfast-broker",
-  // Silence is borne for twice as long.
-  idleTimeOutMs: 120_000,
+  idleTimeOutMs,
   // How long `stop` waits for a client that does not answer.
   closeTimeOutMs: 1_000,
   // The SDK begins a session for each of its links, so sessions are what bounds a client.
@@ -141,8 +143,10 @@ class ClientConnection implements WireConnection {
 }
 
 /** What an operator should know of a connection's end; undefined for the ends that belong to every day. */
-function describeTrouble({ by, error, cause }: ConnectionEnd): string | undefined {
+export function describeTrouble({ by, error, cause }: ConnectionEnd): string | undefined {
   if (by === "local" || by === "peer" || by === "socket") return undefined;
-  const why = error?.description ?? (cause instanceof Error ? cause.stack : undefined) ?? "";
-  return `the connection ended by ${by}: ${error?.condition ?? ""} ${why}`;
+  if (by === "silence" && error === undefined)
+    return `the connection ended by silence: nothing was heard of its client for ${(2 * idleTimeOutMs) / 1_000} s; it was frozen, or the way to it is broken`;
+  const why = error?.description ?? (cause instanceof Error ? cause.stack : undefined);
+  return ["the connection ended by", `${by}:`, error?.condition, why].filter((part) => part !== undefined).join(" ");
 }

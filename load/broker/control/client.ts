@@ -1,5 +1,6 @@
 // Asks the control endpoint of a broker that runs elsewhere.
 import { ControlClientError } from "./control-error.ts";
+import { fetchAgain } from "./read.ts";
 import type { ControlTarget } from "./target.ts";
 
 /** How long an answer may take. */
@@ -12,7 +13,7 @@ export async function askControl<T>(target: ControlTarget | string, method: "GET
   const init = { method, headers, signal: AbortSignal.timeout(timeoutMs), ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
   let response: Response;
   try {
-    response = await fetch(new URL(path, url), init);
+    response = await (method === "GET" ? fetchAgain : fetch)(new URL(path, url), init);
   } catch (error) {
     throw new ControlClientError(
       `expected a broker's control endpoint at ${url}, found none (${whyOf(error)}); start \`holdfast broker\`, or say where it is with --control`,
