@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { killCommand } from "../../bench/drills/kill/command.ts";
 import { faults } from "../../bench/drills/faults/faults.ts";
-import { run } from "../../bench/drills/faults/run.ts";
+import { calmSince, run } from "../../bench/drills/faults/run.ts";
 import { repeatOf } from "../../bench/drills/repeat.ts";
 import { debugCommand } from "../../bench/drills/debug/command.ts";
 
@@ -31,4 +31,11 @@ test("a fault whose run breaks off is broken, and the next one has its turn", as
   assert.match(printed, /it broke off, so nothing was judged: the broker did not answer/);
   assert.match(printed, /repeat with: npm run drill -- faults --only redis-frozen --workers 2 --rate 60 --seed 7/);
   assert.match(printed, /2 faults, 2 broken/);
+});
+
+test("a fault strikes once the rate before it is whole: after one of none, any rate would count as back", async () => {
+  const found = [1, 47, 48];
+  const calm = calmSince({ name: "redis-killed" }, { perSecond: () => found.shift() ?? 60 }, 60, 1);
+  await calm;
+  assert.deepEqual(found, []);
 });

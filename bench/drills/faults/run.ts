@@ -7,6 +7,7 @@ import { seededRandom } from "#runtime/testing/world/seeded-random.ts";
 import { judge } from "../effects/judge.ts";
 import type { Fault, Prepared } from "./fault.ts";
 import { faults } from "./faults.ts";
+import type { Rates } from "./rates.ts";
 import { SingleRedis } from "./redis.ts";
 import { Scene } from "./scene.ts";
 
@@ -77,14 +78,25 @@ export async function drillFault(fault: Fault, { workers, rate, seed }: Pick<Fau
   }
 }
 
+/**
+ * Waits until events end as fast as they come, for some seconds on end; resolves with when these began. A rate that was low before the fault would
+ * be back at once.
+ */
+export async function calmSince(fault: Pick<Fault, "name">, rates: Pick<Rates, "perSecond">, rate: number, overMs = beforeMs): Promise<number> {
+  const startMs = performance.now();
+  const isCalm = (): boolean => {
+    const nowMs = performance.now();
+    return nowMs - startMs >= overMs && rates.perSecond(nowMs - overMs, nowMs) >= rate * backShare;
+  };
+  if (!(await eventually(isCalm, warmMaxMs))) throw new Error(`expected ${fault.name} to begin with ${rate} messages a second, they did not end as fast`);
+  return performance.now() - overMs;
+}
+
 async function drill(fault: Fault, scene: Scene, rate: number): Promise<FaultReport> {
   const { load, rates } = scene;
   load.start();
   rates.start();
-  const isWarm = (): boolean => rates.between(performance.now() - 1_000, performance.now()) >= rate * backShare;
-  if (!(await eventually(isWarm, warmMaxMs))) throw new Error(`expected ${fault.name} to begin with ${rate} messages a second, they did not end as fast`);
-  const calmMs = performance.now();
-  await pause(beforeMs);
+  const calmMs = await calmSince(fault, rates, rate);
   const beganMs = performance.now();
   const rateBefore = rates.perSecond(calmMs, beganMs);
   const times = await fault.strike(scene);
