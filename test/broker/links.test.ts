@@ -54,42 +54,44 @@ test("two links that share a narrow window get all that is there for each, in or
     );
 });
 
-test("lets go of what waits for a client that does not read when its link is closed", async (t) => {
-  const bench = await startBench(t, { entities });
-  const { connection, socket } = await connectWire(t, bench.broker);
-  const session = connection.begin({});
-  let received = 0;
-  const open = async (address: string): Promise<Receiver> => {
-    const receiver = await attachedReceiver(
-      session,
-      { name: address, source: { address }, ...lossless },
-      {
-        onDelivery: (delivery) => {
-          received++;
-          delivery.settle(accepted);
+for (const mode of ["unsettled", "settled"] as const)
+  test(`lets go of what waits, ${mode}, for a client that does not read when its link is closed`, async (t) => {
+    const bench = await startBench(t, { entities });
+    const { connection, socket } = await connectWire(t, bench.broker);
+    const session = connection.begin({});
+    let received = 0;
+    const open = async (address: string, senderSettleMode: "unsettled" | "settled"): Promise<Receiver> => {
+      const receiver = await attachedReceiver(
+        session,
+        { name: address, source: { address }, senderSettleMode, ...lossless },
+        {
+          onDelivery: (delivery) => {
+            received++;
+            delivery.settle(accepted);
+          },
         },
-      },
-    );
-    receiver.addCredit(100);
-    return receiver;
-  };
-  const right = await open("right");
-  await open("left");
-  await send(bench, "left", 1);
-  await eventually("a first message", () => received === 1);
-  socket.pause();
-  const sender = bench.client.createSender("left");
-  for (let i = 0; i < 20; i++) await sender.sendMessages({ body: Buffer.alloc(900_000) });
-  assert.ok(bench.account("left").states.active > 0, "expected the broker to hold messages back");
-  await send(bench, "right", 10);
-  await eventually("the first to be given away, which shows that there is no room", () => bench.account("right").states.locked === 1);
-  right.close();
-  await eventually("the messages to be back", () => bench.account("right").states.active === 10);
-  assert.equal(bench.account("right").totals.released, 1);
-  socket.resume();
-  await eventually("the others", () => bench.account("left").totals.completed === 21);
-  assert.equal(received, 21);
-});
+      );
+      receiver.addCredit(100);
+      return receiver;
+    };
+    const right = await open("right", mode);
+    await open("left", "unsettled");
+    await send(bench, "left", 1);
+    await eventually("a first message", () => received === 1);
+    socket.pause();
+    const sender = bench.client.createSender("left");
+    for (let i = 0; i < 20; i++) await sender.sendMessages({ body: Buffer.alloc(900_000) });
+    assert.ok(bench.account("left").states.active > 0, "expected the broker to hold messages back");
+    await send(bench, "right", 10);
+    await eventually("the first to be given away, which shows that there is no room", () => bench.account("right").totals.delivered === 1);
+    right.close();
+    await eventually("the messages to be back", () => bench.account("right").states.active === 10);
+    const { released, receivedAndDeleted } = bench.account("right").totals;
+    assert.deepEqual([released, receivedAndDeleted], [1, 0]);
+    socket.resume();
+    await eventually("the others", () => bench.account("left").totals.completed === 21);
+    assert.equal(received, 21);
+  });
 
 test("settles a request before it replies, and tells the lock of a deferred message in it and beside it", async (t) => {
   const bench = await startBench(t, { entities });

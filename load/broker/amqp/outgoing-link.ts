@@ -13,6 +13,7 @@ interface Waiting {
   readonly tag: Buffer;
   readonly parts: readonly [Buffer, Buffer];
   readonly held: unknown;
+  readonly settled: unknown;
 }
 
 export class OutgoingLink implements SendingLink {
@@ -49,17 +50,19 @@ export class OutgoingLink implements SendingLink {
     if (!this.#sender.isAttached) this.#end();
   }
 
-  send(tag: Buffer, parts: readonly [Buffer, Buffer], held: unknown): void {
+  send(tag: Buffer, parts: readonly [Buffer, Buffer], held: unknown, settled?: unknown): void {
     this.#promised--;
     const messageBytesMax = this.#sender.remote?.maxMessageSize ?? 0;
     if (messageBytesMax > 0 && parts[0].length + parts[1].length > messageBytesMax) {
+      // Under a lock it counts as a try when that ends; without one it would be lost.
+      if (held === undefined) this.#waiting.push({ tag, parts, held, settled });
       this.close({
         condition: "amqp:link:message-size-exceeded",
         description: `The next message is larger than the ${messageBytesMax} bytes that the link takes.`,
       });
       return;
     }
-    if (this.#waiting.length > 0 || !this.#write(tag, parts, held)) this.#waiting.push({ tag, parts, held });
+    if (this.#waiting.length > 0 || !this.#write(tag, parts, held)) this.#waiting.push({ tag, parts, held, settled });
     // What is in the way says when it is gone, through `onSendable`.
     if (this.#promised > 0 && this.#sender.capacity() === 0) this.#tell(0);
   }
@@ -135,7 +138,10 @@ export class OutgoingLink implements SendingLink {
     this.#waiting = [];
     if (handler === undefined) return;
     if (waiting.length > 0) handler.onCredit(0);
-    for (const { held } of waiting) if (held !== undefined) handler.onOutcome(held, releasedOutcome);
+    for (const { held, settled } of waiting) {
+      if (held !== undefined) handler.onOutcome(held, releasedOutcome);
+      else if (settled !== undefined) handler.onUnsent?.(settled);
+    }
     handler.onClosed();
   }
 }

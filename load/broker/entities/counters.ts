@@ -1,4 +1,4 @@
-// The account of an entity. Everything starts at 0 with the entity and nothing resets it. What came in is
+// The account of an entity. Everything starts at 0 with the entity and nothing resets it, but for `receivedAndDeleted` as it says. What came in is
 // accepted + scheduledAccepted + movedIn; what went out is completed + receivedAndDeleted + deadLettered + expiredDropped +
 // cancelled + deleted + forwarded; the difference is what the entity holds.
 
@@ -15,10 +15,10 @@ export interface Counters {
   /** Deliveries to receivers, each try counted; deferred messages received by number included. */
   delivered: number;
   completed: number;
-  /** Deliveries in receive-and-delete. */
+  /** Deliveries in receive-and-delete; one that did not go out, for its link ended before, is taken off again. */
   receivedAndDeleted: number;
   abandoned: number;
-  /** Settlements by "released": back without a raised delivery count. */
+  /** Settlements by "released", and deliveries that did not go out: back without a raised delivery count. */
   released: number;
   deferred: number;
   /** Messages that left for the dead-letter sub-queue, whatever the reason. */

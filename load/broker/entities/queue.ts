@@ -84,6 +84,16 @@ export class MessageQueue extends QueueLife {
     this.shelf.removeConsumer(consumer);
   }
 
+  /** Takes a message back that was to leave in receive-and-delete, and did not go out. */
+  takeBack(message: StoredMessage): void {
+    this.counters.receivedAndDeleted--;
+    this.note("released", message.content);
+    this.store.add(message);
+    if (message.expiresAtMs !== Infinity) this.alarm.set(message.expiresAtMs);
+    this.giveBack(message, this.clock.now());
+    this.dispatch();
+  }
+
   /** Settles a message under a lock. A lock that is over, or is another one by now, is lost. */
   settle(message: StoredMessage, lockId: number, settlement: Settlement): SettleResult {
     const nowMs = this.clock.now();

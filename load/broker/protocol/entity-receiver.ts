@@ -38,6 +38,7 @@ function handlerOf(queue: MessageQueue, receiver: EntityReceiver): SendingHandle
   return {
     onCredit: (credit): void => receiver.grant(credit),
     onOutcome: (held, outcome): Answer => receiver.settle(held as Held, outcome),
+    onUnsent: (message): void => queue.takeBack(message as StoredMessage),
     onClosed: (): void => {
       receiver.closed();
       queue.removeConsumer(receiver);
@@ -94,7 +95,7 @@ class EntityReceiver implements SessionConsumer {
     writeHead(heads, message);
     const held = this.mode === "peekLock" ? new Held(message, lockId) : undefined;
     const tag = this.#context.tokens.tagOf(lockId === 0 ? message.sequenceNumber : lockId);
-    this.#link.send(tag, [heads.take(), bareOf(message)], held);
+    this.#link.send(tag, [heads.take(), bareOf(message)], held, message);
     if (faults.any && lockId !== 0 && faults.strike("expireLocks", this.#queue.path) !== undefined) this.#expireSoon(lockId);
   }
 

@@ -81,8 +81,9 @@ export interface SendingLink {
    *
    * @param parts the encoded message, in pieces that follow each other
    * @param held handed back with the outcome; undefined sends it settled
+   * @param settled of one that is sent settled: handed back when the link ends before it was sent
    */
-  send(tag: Buffer, parts: readonly [Buffer, Buffer], held: unknown): void;
+  send(tag: Buffer, parts: readonly [Buffer, Buffer], held: unknown, settled?: unknown): void;
   close(error: WireError): void;
 }
 
@@ -91,6 +92,8 @@ export interface SendingHandler {
   onCredit(credit: number): void;
   /** The peer wants to end a delivery. Called once for each. */
   onOutcome(held: unknown, outcome: Outcome): Answer;
+  /** A delivery that was to be sent settled was not sent, and will not be. */
+  onUnsent?(settled: unknown): void;
   /** The link is gone, whoever closed it. Called once. */
   onClosed(): void;
 }
