@@ -10,7 +10,7 @@ import type { LinkEnd } from "#runtime/amqp/link/link.ts";
 import { attachedReceiver, attachedSender, Signal } from "../amqp/support/loopback.ts";
 import { administrationOf } from "../support/broker-administration.ts";
 import { startBench } from "../support/broker.ts";
-import { connectWire } from "../support/broker-wire.ts";
+import { askForReceiver, connectWire } from "../support/broker-wire.ts";
 import { eventually } from "../support/eventually.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
@@ -216,6 +216,22 @@ test("closes open links of a direction that is disabled, and forwards nothing to
   await client.createSender("source").sendMessages({ body: 3 });
   const [letter] = await client.createReceiver("source", { subQueueType: "transferDeadLetter" }).receiveMessages(1);
   assert.match(letter?.deadLetterErrorDescription ?? "", /is disabled/);
+});
+
+test("closes open links to the dead letters of an entity that is disabled, and opens none", async (t) => {
+  const { broker } = await startBench(t, { entities: { queues: ["orders"] } });
+  const admin = administrationOf(broker);
+  const session = (await connectWire(t, broker)).connection.begin({});
+  for (const [index, address] of ["orders/$DeadLetterQueue", "orders/$Transfer/$DeadLetterQueue"].entries()) {
+    const closed = new Signal<LinkEnd>("the link to be closed");
+    const source = { address };
+    await attachedReceiver(session, { name: `open ${index}`, source }, { onDelivery: () => undefined, onDetach: (_receiver, end) => closed.set(end) });
+    await admin.updateQueue({ ...(await admin.getQueue("orders")), status: "ReceiveDisabled" });
+    assert.equal((await closed.wait()).error?.condition, "com.microsoft:entity-disabled", address);
+    const late = await askForReceiver(session, { name: `late ${index}`, source });
+    assert.equal(late.end?.error?.condition, "com.microsoft:entity-disabled", address);
+    await admin.updateQueue({ ...(await admin.getQueue("orders")), status: "Active" });
+  }
 });
 
 test("keeps what was deleted for being idle gone over a restart", async (t) => {

@@ -141,9 +141,11 @@ function closeDisabled({ links }: AdministrationContext, entity: Topic | Message
   const { path } = entity;
   const { status } = entity.settings;
   const closed = { sender: status === "Disabled" || status === "SendDisabled", receiver: status === "Disabled" || status === "ReceiveDisabled" };
+  // What lies below a queue, its dead letters, has its status; a topic's subscriptions have their own.
+  const paths = new Set([path, ...("sessions" in entity ? [entity.deadLetters?.path, entity.transferLetters?.path] : [])]);
   links.close(
-    (link) => link.path === path && closed[link.role],
-    () => entityDisabled(path),
+    (link) => paths.has(link.path) && closed[link.role],
+    (link) => entityDisabled(link.path),
   );
   if (closed.receiver && "sessions" in entity) entity.sessions?.endWaiting("disabled");
 }

@@ -122,6 +122,7 @@ export class Namespace {
   configureQueue(queue: MessageQueue, settings: QueueSettings): void {
     queue.configure(this.#bounded(settings));
     queue.deadLetters?.configure(letterSettings(settings, settings.forwardDeadLettersTo));
+    queue.transferLetters?.configure(letterSettings(settings, undefined));
     queue.dispatch();
     this.#watch(queue);
   }
