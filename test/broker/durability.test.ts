@@ -373,6 +373,12 @@ test("refuses a folder in use, one of another version, and a damaged file unless
   const at = damaged.indexOf("b", damaged.indexOf("orders"));
   damaged.fill(0xff, at, at + 1);
   await writeFile(file, damaged);
+  let refusals = 1;
+  // The new file's first write is the broker's second.
+  const write = (fd: number, bytes: Buffer, from: number, length: number): number => {
+    if (refusals-- > 0) throw new Error("EIO: i/o error, write");
+    return writeSync(fd, bytes, from, length);
+  };
   await assert.rejects(startBroker({ data, entities }), {
     code: "JournalDamaged",
     message: /expected whole records, found \d+ damaged bytes from byte \d+ on.*start with --repair/,
@@ -380,11 +386,13 @@ test("refuses a folder in use, one of another version, and a damaged file unless
   const told: string[] = [];
   await withBroker(
     data,
-    async (_, broker) => {
+    async (client, broker) => {
       assert.ok((broker.inspectMessages("orders")?.messages.length ?? 0) < 3);
+      await client.createSender("orders").sendMessages({ body: "d" });
     },
-    { entities, journal: { repairs: true }, log: (line) => told.push(line) },
+    { entities, journal: { repairs: true, write }, log: (line) => told.push(line) },
   );
+  assert.match(told.join("\n"), /expected to write, found EIO[^]*can be written to again/);
   assert.match(told.join("\n"), /the file as it was is kept as .*messages\.log\.damaged/);
   assert.deepEqual(await readFile(`${file}.damaged`), damaged);
   await withBroker(data, async () => undefined);

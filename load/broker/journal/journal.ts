@@ -185,7 +185,8 @@ export class Journal {
 
   /** Writes what has happened. Nothing may be confirmed before. */
   flush(): void {
-    if (this.#isClosed || this.#file.isFlushed) return;
+    // What could not be written may have gone into the file that took the place of this one.
+    if (this.#isClosed || (this.#file.isFlushed && this.#trouble === undefined)) return;
     try {
       this.#file.flush(this.#options.isSynced ?? false);
     } catch (error) {
