@@ -52,6 +52,15 @@ test("faults are steered over HTTP, and a request that is none says why", async 
   }
 });
 
+test("a path of slashes alone, or of none, is one that is not there", async (t) => {
+  const { broker } = await startBench(t, { entities });
+  for (const path of ["//", "///", "//inspect", "/?x=//"]) {
+    const response = await fetch(`http://127.0.0.1:${broker.controlPort}${path}`);
+    assert.equal(response.status, 404, path);
+    assert.match(((await response.json()) as { error: string }).error, /expected \/health, /);
+  }
+});
+
 test("faults are added, listed and cleared from the command line, and what is wrong there is said", async (t) => {
   const { broker } = await startBench(t, { entities });
   const run = runnerOf(`http://127.0.0.1:${broker.controlPort}`);

@@ -3,6 +3,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { TLSSocket } from "node:tls";
 import { answerAdministration } from "./answer.ts";
+import { targetOf } from "../http-target.ts";
 import { type AdministrationContext, type Answer, type Call, complete, refuse } from "./call.ts";
 
 /** Bytes of a request's body at most; a description with every setting has a few thousand. */
@@ -20,7 +21,7 @@ export function serveAdministration(context: AdministrationContext, request: Inc
     const base = `${request.socket instanceof TLSSocket ? "https" : "http"}://${request.headers.host ?? "localhost"}`;
     const call = {
       method: request.method ?? "GET",
-      path,
+      path: decodePath(path),
       query,
       authorization: request.headers.authorization,
       ifMatch: request.headers["if-match"],
@@ -37,12 +38,6 @@ function answerSafely(context: AdministrationContext, call: Call): Answer {
   } catch (error) {
     return complete(context, call, refuse(500, error instanceof Error ? error.message : String(error)));
   }
-}
-
-/** What a request asks for: an entity's path, whatever it may hold, and the query behind it. A proxy's form of it names the host before that. */
-function targetOf(target: string): Pick<Call, "path" | "query"> {
-  const [, path = "", query = ""] = /^(?:https?:\/\/[^/?]*)?([^?]*)\??(.*)$/is.exec(target) ?? [];
-  return { path: decodePath(path), query: new URLSearchParams(query) };
 }
 
 function decodePath(path: string): string {

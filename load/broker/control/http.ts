@@ -1,6 +1,7 @@
 // The control endpoint: health, inspection and faults, as JSON over HTTP.
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { Faults } from "../protocol/faults.ts";
+import { targetOf } from "../http-target.ts";
 import type { TokenVerifier } from "../security/tokens.ts";
 import { refuseControl } from "./guard.ts";
 import { answerFaults, ControlRequestError } from "./faults.ts";
@@ -53,7 +54,7 @@ function serve(broker: Inspectable, verifier: TokenVerifier, request: IncomingMe
 }
 
 function pathOf(request: IncomingMessage): string {
-  return decodeURIComponent(new URL(request.url ?? "/", "http://broker").pathname).replace(/\/+$/, "");
+  return decodeURIComponent(targetOf(request.url ?? "/").path).replace(/\/+$/, "");
 }
 
 function route(broker: Inspectable, request: IncomingMessage, path: string, body: string, response: ServerResponse): void {
@@ -70,8 +71,7 @@ function route(broker: Inspectable, request: IncomingMessage, path: string, body
       error: "expected /health, /certificate, /faults, /inspect, /inspect/<entity>, /inspect/<entity>/messages or /inspect/<entity>/outcomes",
     });
   const entity = path.slice("/inspect/".length);
-  if (entity.endsWith("/messages"))
-    return sendMessages(broker, entity.slice(0, -"/messages".length), new URL(request.url ?? "/", "http://broker").searchParams, response);
+  if (entity.endsWith("/messages")) return sendMessages(broker, entity.slice(0, -"/messages".length), targetOf(request.url ?? "/").query, response);
   if (entity.endsWith("/outcomes")) return sendOutcomes(broker, entity.slice(0, -"/outcomes".length), response);
   const { queues, topics } = broker.inspect();
   const found = Object.values({ ...queues, ...topics }).find((candidate) => candidate.path.toLowerCase() === entity.toLowerCase());
