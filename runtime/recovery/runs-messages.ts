@@ -99,11 +99,12 @@ export async function findMessages(
   for (const box of letters.boxes) {
     let looked = 0;
     for await (const { letter, delivery } of scanBox(letters, box, 0n)) {
-      if (letter.eventId === eventId && (await isShown(delivery))) own.push(letter);
+      if (looked === max) {
+        cutShort.push(box.name);
+        break;
+      }
       looked += 1;
-      if (looked < max) continue;
-      cutShort.push(box.name);
-      break;
+      if (letter.eventId === eventId && (await isShown(delivery))) own.push(letter);
     }
   }
   return { messages, letters: own, cutShort };

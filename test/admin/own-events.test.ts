@@ -102,6 +102,17 @@ test("as many dead letters are looked at for their owner as messages of a queue"
   assert.equal([...(await ownPayloads(looked(many, []), acme, 7)).events()].length, 7);
 });
 
+test("a place that holds just as many messages as are looked at is not cut short, one that holds more is", async () => {
+  const many = Array.from({ length: 7 }, (_, index) => messageOf(`event-${index}`, "acme"));
+  const { queues, letters } = looked(many, many);
+  for (const [max, cutShort] of [
+    [8, []],
+    [7, []],
+    [6, ["input", "dead"]],
+  ] as const)
+    assert.deepEqual((await findMessages(queues, letters, "event-0", max)).cutShort, cutShort, `${max}`);
+});
+
 test("of an event that has been sent very often, a few messages are held", async () => {
   const many = Array.from({ length: 500 }, () => messageOf("again", "acme"));
   const { found } = await findOwn(looked(many, []), acme, "again", 1_000);
