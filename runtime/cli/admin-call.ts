@@ -11,8 +11,9 @@ export interface AdminPlaceOptions {
 
 const answerWithinMs = 10_000;
 
-/** Where the servers are that are meant: as they are named, or as the configuration of this machine's worker says. */
+/** Where the servers are that are meant: as they are named, or as the configuration of this machine's worker says; not both. */
 export async function placesOf({ at, config: file }: AdminPlaceOptions): Promise<readonly string[]> {
+  if (at.length > 0 && file !== undefined) throw new ConfigurationError("expected either --at, for the servers to ask, or -c (--config), found both");
   if (at.length > 0) return at.map(checkedPlace);
   return [adminAddressOf(await loadConfig(file))];
 }

@@ -40,6 +40,15 @@ test("a name with addresses of both families is asked once, where somebody liste
   assert.match(none.stderr, /expected the admin server on http:\/\/.*:1 to answer/);
 });
 
+test("servers are named on the command line or by a configuration, not by both", async () => {
+  const both = ["-c", "holdfast.config.yaml", "--at", "http://127.0.0.1:1"];
+  for (const command of ["scale", "probe"]) {
+    const refused = await runCommand([command, ...both]);
+    assert.equal(refused.code, 2, refused.stderr);
+    assert.match(refused.stderr, /expected either --at, for the servers to ask, or -c \(--config\), found both/);
+  }
+});
+
 test("a worker that asks for a token is shown the one of the file; without one the command says what is wrong", async (t) => {
   const audience = "https://holdfast.example.com";
   const issuer = await startTokenIssuer();
