@@ -150,7 +150,10 @@ export interface Happened {
   endedMs: number | undefined;
 }
 
-/** Carries a plan out; resolves with what happened when all has ended. What is under way at the signal is ended. */
+/**
+ * Carries a plan out; resolves with what happened when all has ended. What is under way at the signal is ended; so it is where one cannot
+ * begin or end, and that is thrown then.
+ */
 export async function carryOutPlan(
   plan: Plan,
   victims: Victims,
@@ -158,21 +161,23 @@ export async function carryOutPlan(
   signal?: AbortSignal,
 ): Promise<readonly Happened[]> {
   const startMs = clock.monotonicMs();
+  const failed = new AbortController();
+  const over = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
   const until = (atMs: number): Promise<void> =>
     new Promise((resolve) => {
       const timer = clock.after(Math.max(0, startMs + atMs - clock.monotonicMs()), done);
       function done(): void {
-        signal?.removeEventListener("abort", done);
+        over.removeEventListener("abort", done);
         timer.cancel();
         resolve();
       }
-      if (signal?.aborted === true) done();
-      else signal?.addEventListener("abort", done);
+      if (over.aborted) done();
+      else over.addEventListener("abort", done);
     });
   const all: Happened[] = [];
   const happen = async ({ beginsMs, endsMs, trouble }: Occurrence): Promise<void> => {
     await until(beginsMs);
-    if (signal?.aborted === true) return;
+    if (over.aborted) return;
     const happened: Happened = { trouble, beganMs: clock.monotonicMs(), endedMs: undefined };
     all.push(happened);
     const end = await begin(trouble, victims);
@@ -180,6 +185,12 @@ export async function carryOutPlan(
     await end();
     happened.endedMs = clock.monotonicMs();
   };
-  await Promise.all(occurrencesOf(plan).map(happen));
+  const failures: unknown[] = [];
+  const fail = (error: unknown): void => {
+    failures.push(error);
+    failed.abort();
+  };
+  await Promise.all(occurrencesOf(plan).map((one) => happen(one).catch(fail)));
+  if (failures.length > 0) throw failures[0];
   return all;
 }

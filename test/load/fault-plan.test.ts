@@ -130,4 +130,22 @@ describe("a plan of faults", () => {
       ],
     );
   });
+
+  test("ends what is under way where a trouble cannot begin, and says why", async () => {
+    const manual = new ManualClock(0);
+    const log: string[] = [];
+    const plan = parsePlan({
+      about: "x",
+      entries: [
+        { atMs: 0, lastsMs: 60_000, trouble: { of: "process", name: "worker", deed: "stop" } },
+        { atMs: 10, lastsMs: 1, trouble: { of: "process", name: "nobody", deed: "stop" } },
+        { atMs: 20, lastsMs: 1, trouble: { of: "process", name: "worker", deed: "kill" } },
+      ],
+    });
+    const carried = carryOutPlan(plan, witnessed(log), runtimeClock(manual));
+    const refused = assert.rejects(carried, /the plan names nobody/);
+    manual.advance(10);
+    await refused;
+    assert.deepEqual([log, manual.pending], [["freeze", "thaw"], 0]);
+  });
 });
