@@ -92,6 +92,39 @@ for (const runner of runners)
       }
   });
 
+test("a test of a recorded run tells apart what has no exported name, however alike the names are", () => {
+  const answers: readonly CallAnswer[] = [{ dependency: "d", step: undefined, place: "?0", came: { response: { status: 200, body: {} } } }];
+  const dependencies: readonly Exported[] = [
+    { name: "a-b", exported: undefined },
+    { name: "a.b", exported: undefined },
+    { name: "other", exported: "aB" },
+    { name: "own", exported: undefined },
+  ];
+  const text = recordedTest({
+    runner: "node",
+    isTyped: false,
+    module: "./index.js",
+    eventId: "evt-1",
+    failure: "HTTP_422",
+    skill: { name: "own", exported: undefined },
+    event: { payload: {} },
+    message: undefined,
+    session: undefined,
+    done: [],
+    stubs: dependencies.map((dependency) => ({ dependency, isHttp: true, answers })),
+    stubsFile: undefined,
+    notes: [],
+  });
+  const constants = [...text.matchAll(/^const (\w+) = plugin\.(\w+)\.find\(\(\{ name \}\) => name === ("[^"]+")\);$/gm)];
+  const found = constants.map(([, constant, list, name]) => `${list} ${name} ${constant}`);
+  assert.deepEqual(found, ['skills "own" own', 'dependencies "a-b" aBHere', 'dependencies "a.b" aBHereHere', 'dependencies "own" ownHere']);
+  assert.match(text, /import plugin, \{ aB \} from/);
+  assert.deepEqual(
+    [...text.matchAll(/ stub\((\w+), /g)].map(([, constant]) => constant),
+    ["aBHere", "aBHereHere", "aB", "ownHere"],
+  );
+});
+
 test("a project that is made takes its plugins from folders, whatever else lies beside them", async (t) => {
   const folder = folderOf(t);
   writeFiles(join(folder, "shop"), projectFiles({ name: "shop", runner: "node", holdfast: "*", versions: new Map() }));

@@ -52,7 +52,7 @@ function answerCode({ came }: CallAnswer, isHttp: boolean): string {
   return codeOf({ ...(status === 200 ? {} : { status }), ...(body === undefined ? {} : { body }) }, "    ");
 }
 
-function stubCode(stub: RecordedStub, hasOthers: boolean): string {
+function stubCode(stub: RecordedStub, hasOthers: boolean, constantOf: ConstantOf): string {
   const { dependency, isHttp, answers } = stub;
   const calls = answers.map((answer) => {
     const call = Object.entries(callOfPlace(answer.step, answer.place)).map(([name, value]) => `${name}: ${JSON.stringify(value)}, `);
@@ -69,22 +69,30 @@ const taken = new Set(
   ),
 );
 
-/** How the test calls it: by its own name where that is free. */
-function constantOf({ name, exported }: Exported): string {
-  let constant = exported ?? name.replaceAll(/[^\w$]+(\w?)/g, (_, next: string) => next.toUpperCase()).replace(/^(?=\d)/, "_");
-  while (taken.has(constant) || reserved.has(constant)) constant += "Here";
-  return constant;
+type ConstantOf = (one: Exported) => string;
+
+/** How the test calls what it uses: each by its own name where that is free, by what is exported first. */
+function constantsOf({ skill, stubs }: RecordedTest): ConstantOf {
+  const constants = new Map<Exported, string>();
+  const all = [skill, ...stubs.map(({ dependency }) => dependency)];
+  const isFree = (constant: string): boolean => !taken.has(constant) && !reserved.has(constant) && ![...constants.values()].includes(constant);
+  for (const one of all.toSorted((a, b) => Number(a.exported === undefined) - Number(b.exported === undefined))) {
+    let constant = one.exported ?? one.name.replaceAll(/[^\w$]+(\w?)/g, (_, next: string) => next.toUpperCase()).replace(/^(?=\d)/, "_");
+    while (!isFree(constant)) constant += "Here";
+    constants.set(one, constant);
+  }
+  return (one) => constants.get(one) ?? one.name;
 }
 
-function imported(one: Exported): string {
+function imported(one: Exported, constantOf: ConstantOf): string {
   const { exported } = one;
   const constant = constantOf(one);
   return exported === undefined || exported === constant ? (exported ?? "") : `${exported} as ${constant}`;
 }
 
-function imports({ runner, isTyped, module, skill, stubs, stubsFile }: RecordedTest, code: string): readonly string[] {
+function imports({ runner, isTyped, module, skill, stubs, stubsFile }: RecordedTest, code: string, constantOf: ConstantOf): readonly string[] {
   const all = [skill, ...stubs.map(({ dependency }) => dependency)];
-  const named = [...new Set(all.flatMap((one) => (one.exported === undefined ? [] : [imported(one)])))].toSorted();
+  const named = [...new Set(all.flatMap((one) => (one.exported === undefined ? [] : [imported(one, constantOf)])))].toSorted();
   const unnamed = all.some(({ exported }) => exported === undefined);
   const used = (names: readonly string[]): string => names.filter((name) => new RegExp(String.raw`\b${name}\b`).test(code)).join(", ");
   const errors = used(["PermanentError", "TransientError"]);
@@ -99,7 +107,7 @@ function imports({ runner, isTyped, module, skill, stubs, stubsFile }: RecordedT
   ];
 }
 
-function found({ isTyped, skill, stubs }: RecordedTest): readonly string[] {
+function found({ isTyped, skill, stubs }: RecordedTest, constantOf: ConstantOf): readonly string[] {
   const of = (list: string, type: string, one: Exported): readonly string[] =>
     one.exported === undefined
       ? [`const ${constantOf(one)} = plugin.${list}.find(({ name }) => name === ${JSON.stringify(one.name)})${isTyped ? ` as ${type}` : ""};`]
@@ -109,11 +117,12 @@ function found({ isTyped, skill, stubs }: RecordedTest): readonly string[] {
 
 export function recordedTest(test: RecordedTest): string {
   const { runner, isTyped, eventId, failure, skill, event, message, session, done, stubs, stubsFile, notes } = test;
+  const constantOf = constantsOf(test);
   const others =
     stubsFile === undefined
       ? []
       : [`...stubs.filter(({ dependency }) => ${codeOf(stubs.map(({ dependency }) => dependency.name))}.every((name) => name !== dependency.name))`];
-  const dependencies = [...stubs.map((one) => stubCode(one, stubsFile !== undefined)), ...others];
+  const dependencies = [...stubs.map((one) => stubCode(one, stubsFile !== undefined, constantOf)), ...others];
   const given = [
     "event",
     ...(message === undefined ? [] : ["message"]),
@@ -138,6 +147,6 @@ export function recordedTest(test: RecordedTest): string {
     "});",
   ].join("\n");
   const head = [`// Written by holdfast debug from event ${eventId}, which came to this: ${failure}`, ...notes.map((note) => `// ${note}`)];
-  const consts = found(test);
-  return `${[...head.map((line) => line.replaceAll(/\s+/g, " ")), ...imports(test, body), "", ...consts, ...(consts.length > 0 ? [""] : []), body].join("\n")}\n`;
+  const consts = found(test, constantOf);
+  return `${[...head.map((line) => line.replaceAll(/\s+/g, " ")), ...imports(test, body, constantOf), "", ...consts, ...(consts.length > 0 ? [""] : []), body].join("\n")}\n`;
 }
