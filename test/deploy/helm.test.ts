@@ -56,6 +56,19 @@ test("a pool that nobody can say anything of stays as large as it is, and has on
     assert.deepEqual(blind(min), { failureThreshold: 4, behavior: "currentReplicasIfHigher", replicas });
 });
 
+test("a grace period that does not hold a worker's stop is refused, with what to change", () => {
+  const graceFor = (stopBudgetMs: number, terminationGracePeriodSeconds = values["terminationGracePeriodSeconds"]): readonly Manifest[] =>
+    rendered({ config: { ...values["config"], stopBudgetMs }, terminationGracePeriodSeconds });
+  assert.throws(
+    () => graceFor(23_000),
+    /^Error: terminationGracePeriodSeconds: expected more than .* config\.stopBudgetMs \(23000 ms\) and 5 s, found 30 s; raise it/,
+  );
+  assert.ok(graceFor(22_999).length > 0);
+  assert.ok(graceFor(120_000, 128 as never).length > 0);
+  const { stopBudgetMs: _, ...config } = values["config"] ?? {};
+  assert.equal(isValid({ ...values, config }), false);
+});
+
 test("another configuration replaces the workers", () => {
   const sum = (config: object): unknown => {
     const deployment = find(rendered({ config }), "Deployment") as unknown as {

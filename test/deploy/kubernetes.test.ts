@@ -160,6 +160,8 @@ if (hasKubectl) {
     );
     for (const { from, to, ports } of [...ingress, ...egress])
       assert.ok((from ?? to ?? []).length > 0 && (ports ?? []).length > 0, "no rule is for all peers or all ports");
+    const names = egress.find(({ ports = [] }) => ports.every(({ port }) => port === 53));
+    assert.deepEqual(names?.to?.at(-1), { ipBlock: { cidr: "169.254.0.0/16", except: ["169.254.169.254/32"] } }, "a cache of names on the node is reached");
     const outside = egress.find(({ to }) => JSON.stringify(to).includes("0.0.0.0/0"));
     assert.match(JSON.stringify(outside?.to), /169\.254\.0\.0\/16/);
     assert.deepEqual(

@@ -1,4 +1,4 @@
-// Renders the chart's templates, which use a small part of Helm's language, and refuses all else: paths into values, `if` and `else`, `quote`, `toJson`, `sha256sum`.
+// Renders the chart's templates, which use a small part of Helm's language, and refuses all else: paths into values, `if` and `else`, pipes, and the functions below.
 import { createHash } from "node:crypto";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,10 +8,23 @@ interface Scope {
   readonly release: string;
 }
 
-const functions: ReadonlyMap<string, (value: unknown) => string> = new Map<string, (value: unknown) => string>([
+type Apply = (value: unknown, ...more: readonly unknown[]) => unknown;
+
+const functions: ReadonlyMap<string, Apply> = new Map<string, Apply>([
   ["quote", (value) => JSON.stringify(plain(value))],
   ["toJson", (value) => JSON.stringify(sorted(value))],
   ["sha256sum", (value) => createHash("sha256").update(plain(value)).digest("hex")],
+  ["int", (value) => Math.trunc(Number(value))],
+  ["add", (value, other) => Number(value) + Number(other)],
+  ["mul", (value, other) => Number(value) * Number(other)],
+  ["le", (value, other) => Number(value) <= Number(other)],
+  ["printf", (format, ...values) => values.reduce((text: string, value) => text.replace("%d", plain(value)), plain(format))],
+  [
+    "fail",
+    (why) => {
+      throw new Error(plain(why));
+    },
+  ],
 ]);
 
 /** What Helm writes of an object without `toJson` is of no use to YAML. */
@@ -44,15 +57,40 @@ function operand(text: string, { values, release }: Scope): unknown {
 }
 
 function evaluate(text: string, scope: Scope): unknown {
-  const [first = "", ...pipes] = text.split("|").map((part) => part.trim());
-  return pipes.reduce(
-    (value: unknown, name) => {
-      const apply = functions.get(name);
-      if (apply === undefined) throw new Error(`expected one of ${[...functions.keys()].join(", ")}, found '${name}'`);
-      return apply(value);
-    },
-    operand(first, scope),
-  );
+  const words = text.match(/"[^"\\]*"|[()|]|[^\s()|]+/g) ?? [];
+  const value = piped(words, scope);
+  if (words.length > 0) throw new Error(`expected one value, found '${words.join(" ")}' behind it in '${text}'`);
+  return value;
+}
+
+/** A value and the functions that it goes through; takes its words off the front. */
+function piped(words: string[], scope: Scope): unknown {
+  let value = called(words, scope);
+  while (words[0] === "|") {
+    words.shift();
+    const name = words.shift() ?? "";
+    const apply = functions.get(name);
+    if (apply === undefined) throw new Error(`expected one of ${[...functions.keys()].join(", ")}, found '${name}'`);
+    value = apply(value);
+  }
+  return value;
+}
+
+function called(words: string[], scope: Scope): unknown {
+  const apply = functions.get(words[0] ?? "");
+  if (apply === undefined) return one(words, scope);
+  words.shift();
+  const values: unknown[] = [];
+  while (words.length > 0 && words[0] !== ")" && words[0] !== "|") values.push(one(words, scope));
+  return apply(values[0], ...values.slice(1));
+}
+
+function one(words: string[], scope: Scope): unknown {
+  const word = words.shift() ?? "";
+  if (word !== "(") return /^\d+$/.test(word) ? Number(word) : operand(word, scope);
+  const value = piped(words, scope);
+  if (words.shift() !== ")") throw new Error("expected ')' after '('");
+  return value;
 }
 
 /** An empty text, 0 and false are no. */
