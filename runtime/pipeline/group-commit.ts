@@ -51,6 +51,8 @@ export class GroupCommit<Item, Answer> {
   #calledMs = noFraction;
   #isFlushing = false;
   #later: Timer | undefined;
+  /** When what lies in a part that is down is asked for again. */
+  #again: Timer | undefined;
 
   constructor(options: GroupCommitOptions<Item, Answer>) {
     this.#options = options;
@@ -105,7 +107,11 @@ export class GroupCommit<Item, Answer> {
     return all.length > groupItemsMax ? all.slice(0, groupItemsMax) : all;
   }
 
+  /** Nothing waits any more, so nothing is waited for. */
   #abandonAll(): void {
+    this.#later?.cancel();
+    this.#again?.cancel();
+    this.#later = this.#again = undefined;
     const items = [...this.#halves.splice(0).flat(), ...this.#waiting, ...this.#unreached.splice(0)];
     this.#waiting = [];
     this.#unreachedSinceMs.clear();
@@ -155,7 +161,6 @@ export class GroupCommit<Item, Answer> {
     const reached = items.filter((_, index) => !unreachable.has(index));
     if (reached.length > 0) this.#halves.push(reached);
     const over: Item[] = [];
-    const wasEmpty = this.#unreached.length === 0;
     for (const index of unreachable) {
       const item = items[index];
       if (item === undefined) continue;
@@ -168,12 +173,13 @@ export class GroupCommit<Item, Answer> {
         this.#unreached.push(item);
       }
     }
-    if (wasEmpty && this.#unreached.length > 0) clock.after(partPauseMs, () => this.#askAgain());
+    if (this.#unreached.length > 0) this.#again ??= clock.after(partPauseMs, () => this.#askAgain());
     if (over.length > 0) this.#options.abandoned(over, "down");
   }
 
   /** In groups of their own, which hold nobody else up. */
   #askAgain(): void {
+    this.#again = undefined;
     const items = this.#unreached.splice(0);
     for (let at = 0; at < items.length; at += groupItemsMax) this.#halves.push(items.slice(at, at + groupItemsMax));
     this.#flush();

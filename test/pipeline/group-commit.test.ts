@@ -180,6 +180,29 @@ describe("a group commit", () => {
     assert.deepEqual(abandoned, []);
   });
 
+  test("waits for no part of the store once all of it is given up", async () => {
+    const { clock, gate, group, abandoned } = fixture(async (items) => {
+      throw new StorePartlyUnavailableError("a shard is down", [...items.keys()]);
+    });
+    let timers = 0;
+    const after = clock.after.bind(clock);
+    clock.after = (delayMs, action) => {
+      timers += 1;
+      const timer = after(delayMs, action);
+      return {
+        cancel: () => {
+          timers -= 1;
+          timer.cancel();
+        },
+      };
+    };
+    group.add(1);
+    await clock.settle();
+    assert.deepEqual([timers, abandoned], [1, []]);
+    gate.stop();
+    assert.deepEqual([timers, abandoned], [0, [1]]);
+  });
+
   test("gives up what a lost part of the store would not take for too long, and nothing else", async () => {
     const { clock, group, written, abandoned } = fixture(async (items) => {
       const unreachable = items.flatMap((item, index) => (item === 2 ? [index] : []));
