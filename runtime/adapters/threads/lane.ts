@@ -1,4 +1,4 @@
-/** The runs of one thread pool: those that wait, by skill, and how they are cut into tasks. */
+/** The runs of one thread pool: those that wait, by skill and size, and how they are cut into tasks. */
 import { messageOf } from "../../core/errors.ts";
 import { batchSize, measuredWorkMs } from "./batch-size.ts";
 import { smallBodyBytes } from "./free-thread.ts";
@@ -6,6 +6,7 @@ import { packOrders } from "./orders.ts";
 import { type RunEntry, type RunPlace, RunQueue } from "./run-entry.ts";
 import type { PoolThread, ThreadPool } from "./thread-pool.ts";
 
+/** Runs of one skill: those with small bodies, which go to any thread, or the others, which must not hold those up. */
 interface SkillQueue {
   readonly skill: string;
   readonly queue: RunQueue;
@@ -39,8 +40,9 @@ export class Lane implements RunPlace {
   /** Why it has no thread any more, nor will have; undefined while it has, or may. */
   isDown: string | undefined;
   readonly #options: LaneOptions;
-  readonly #skills = new Map<string, SkillQueue>();
-  /** Skills with runs that wait, in the order in which their turn comes. */
+  readonly #small = new Map<string, SkillQueue>();
+  readonly #large = new Map<string, SkillQueue>();
+  /** Those with runs that wait, in the order in which their turn comes. */
   readonly #turns: SkillQueue[] = [];
 
   constructor(pool: ThreadPool, plugins: readonly string[], options: LaneOptions) {
@@ -54,12 +56,12 @@ export class Lane implements RunPlace {
   }
 
   enqueue(entry: RunEntry): void {
-    const known = this.#skillQueue(entry.order.skill);
+    const known = this.#skillQueue(entry);
     known.queue.push(entry);
     this.#list(known);
   }
 
-  /** Runs that their lost thread had not begun wait again, ahead of the others of their skill. */
+  /** Runs that their lost thread had not begun wait again, ahead of the others of their skill and size. */
   putBack(entries: readonly RunEntry[]): void {
     const nowMs = this.#options.nowMs();
     for (const entry of entries) {
@@ -67,23 +69,23 @@ export class Lane implements RunPlace {
       entry.postedAtMs = nowMs;
       entry.moves += 1;
     }
-    for (const [skill, back] of Map.groupBy(entries, (entry) => entry.order.skill)) {
-      const known = this.#skillQueue(skill);
+    for (const [known, back] of Map.groupBy(entries, (entry) => this.#skillQueue(entry))) {
       known.queue.putBack(back);
       this.#list(known);
     }
   }
 
-  #skillQueue(skill: string): SkillQueue {
-    let known = this.#skills.get(skill);
+  #skillQueue({ order: { skill }, body }: RunEntry): SkillQueue {
+    const ofSize = body.byteLength > smallBodyBytes ? this.#large : this.#small;
+    let known = ofSize.get(skill);
     if (known === undefined) {
       known = { skill, queue: new RunQueue(), workMs: undefined, isListed: false, passedBy: 0 };
-      this.#skills.set(skill, known);
+      ofSize.set(skill, known);
     }
     return known;
   }
 
-  /** Cuts tasks while threads have room. A skill whose next body fits no thread waits for one, and others go first for a while. */
+  /** Cuts tasks while threads have room. A large body that fits no thread waits for one, and other tasks go first for a while. */
   dispatch(): void {
     for (let passed = 0; passed < this.#turns.length;) {
       const turn = this.#turns[passed]!;
@@ -107,22 +109,28 @@ export class Lane implements RunPlace {
     }
   }
 
+  *#queues(): Iterable<SkillQueue> {
+    yield* this.#small.values();
+    yield* this.#large.values();
+  }
+
   /** Runs that wait, or are with a thread that has not begun them. */
   get unbegun(): number {
     let sum = 0;
-    for (const { queue } of this.#skills.values()) sum += queue.size;
+    for (const { queue } of this.#queues()) sum += queue.size;
     for (const thread of this.pool.threads) sum += thread.unbegun;
     return sum;
   }
 
   /** Runs that wait. */
   *waiting(): Iterable<RunEntry> {
-    for (const { queue } of this.#skills.values()) for (const entry of queue.entries()) if (!entry.isAnswered) yield entry;
+    for (const { queue } of this.#queues()) for (const entry of queue.entries()) if (!entry.isAnswered) yield entry;
   }
 
   /** A run was answered: it waits no more, nor is it with its thread. True where what waits may fit the thread now. */
-  forget({ thread, order, body }: RunEntry): boolean {
-    if (thread === undefined) this.#skills.get(order.skill)?.queue.forget();
+  forget(entry: RunEntry): boolean {
+    const { thread, body } = entry;
+    if (thread === undefined) this.#skillQueue(entry).queue.forget();
     else {
       thread.held -= 1;
       thread.heldBytes -= body.byteLength;

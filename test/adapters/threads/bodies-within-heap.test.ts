@@ -56,6 +56,13 @@ test("small bodies go to a thread that is full of large ones; one larger than al
   assert.equal(thread.heldBytes, 20_000_300);
 });
 
+test("small bodies of a skill do not wait for a large one of the same skill that finds no room; large ones keep their order", () => {
+  const { lane, thread, give } = stage();
+  const [first, second, third, small] = give(order(1, 20_000_000), order(2, 6_000_000), order(3, 1_000_000), order(4, 300));
+  const given = [first, second, third, small].map((entry) => entry!.thread === thread);
+  assert.deepEqual([given, thread.held, lane.unbegun], [[true, false, false, true], 2, 2]);
+});
+
 test("a body that finds no room goes all the same once 64 tasks of others have gone first", () => {
   const { thread, give } = stage();
   give(order(0, 300, "small"));
