@@ -376,6 +376,7 @@ export class IntakeWindow {
   #stopFlow(flowedUntilMs: number, nowMs: number): void {
     this.#restartFlow(flowedUntilMs);
     this.#flowSinceMs = undefined;
+    this.#flowEnded = 0;
     this.#isAboutToFlow = false;
     this.#notUsedUpMs = nowMs;
   }

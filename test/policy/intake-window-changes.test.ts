@@ -227,6 +227,13 @@ describe("an intake window is of no use beyond", () => {
     assert.equal(watched.judge(0, 0, 0), 2_480);
   });
 
+  test("that, whole where it is not known how many records a run waited for", () => {
+    const watched = found(10_000, 1);
+    watched.turn(1_000);
+    for (let run = 0; run < 10_000; run += 1) watched.window.ran(watched.nowMs, 0, 100, 40);
+    assert.equal(watched.judge(0, 0, 0), 2_480);
+  });
+
   test("what pays by going together: 512, or what ends in half of the time in which a run should begin", () => {
     assert.deepEqual([sizeFrom(1_000, 1_000, 1), sizeFrom(1_000, 50, 1)], [512, 250]);
   });
@@ -291,7 +298,8 @@ describe("an intake window of which no run has ended that came since it was chan
 
   test("grows without regard to the rate where those before took longer than lies between two judgements", () => {
     const size = sizeAfter(500, (window, nowMs) => {
-      window.ran(0, 0, 60);
+      // 63 ms, for the newest counts for a tenth.
+      for (const serviceMs of [70, 0]) window.ran(0, 0, serviceMs);
       window.gave(nowMs);
     });
     assert.equal(size, 64);

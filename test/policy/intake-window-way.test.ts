@@ -80,6 +80,17 @@ describe("an intake window that doubts its least trips", () => {
     assert.deepEqual([sizeAfter(500, 15), sizeAfter(500, 5), sizeAfter(20_000, 15), sizeAfter(20_000, 5)], [least10, least5, least15, least5]);
   });
 
+  test("takes the way to be longer where the least is half as long again as before, and not where it is less", () => {
+    const sizeAfter = (leastMs: number): number => {
+      const far = new Far(20, 10);
+      assert.equal(far.judge(size, 600), probed);
+      far.trip(leastMs, 1);
+      return far.judge(probed, 1_000);
+    };
+    // With 20 in a millisecond, for 40 + 1 + 20 ms; or it is sought again.
+    assert.deepEqual([sizeAfter(12.5), sizeAfter(15.5)], [1_220, size]);
+  });
+
   test("goes back to its size where nothing was measured meanwhile, keeps what it knew, and looks again half a second later", () => {
     const fruitless = (): Far => {
       const far = new Far();
@@ -129,12 +140,37 @@ describe("the rate of an intake window", () => {
     assert.deepEqual([sizeAfter(52), sizeAfter(53), sizeAfter(1_000)], [Math.ceil((124 * 2_000) / 252), 1_240, 1_240]);
   });
 
-  test("is not of those that came while it was not used up", () => {
+  /** So many that came while little was held leave when it is used up again. */
+  function usedUpAgain(stragglers: number): IntakeWindow {
     const window = emptied();
     for (let message = 0; message < 100; message += 1) window.took(1_250);
     for (const nowMs of [1_300, 1_350]) window.room(nowMs, busy);
-    window.ran(1_250, 0, 1);
-    window.gave(1_360);
-    assert.equal(judged(window, 1_360, 1_420), 1_240);
+    for (let run = 0; run < stragglers; run += 1) {
+      window.ran(1_250, 0, 1);
+      window.gave(1_360);
+    }
+    return window;
+  }
+
+  /** 10 in a millisecond leave, for 100 ms. */
+  function flow(window: IntakeWindow, fromMs: number): void {
+    while (!window.isFull) window.took(fromMs);
+    window.ran(fromMs, 0, 100);
+    window.gave(fromMs);
+    for (let message = 1; message < 1_000; message += 1) window.gave(fromMs + 100);
+  }
+
+  test("is not of those that came while it was not used up", () => {
+    assert.equal(judged(usedUpAgain(1), 1_360, 1_420), 1_240);
+    const window = usedUpAgain(90);
+    flow(window, 1_400);
+    assert.equal(judged(window, 1_400, 1_500), Math.ceil(10 * (4 + (90 + 2_001 * 100) / 2_091 + 20)));
+  });
+
+  test("is not of those that left before it was measured again, though for too short a time to tell", () => {
+    const { window } = found(2_000, 1);
+    for (const nowMs of [50, 90]) for (let message = 0; message < 1_000; message += 1) window.gave(nowMs);
+    flow(window, 1_000);
+    assert.equal(judged(window, 1_000, 1_100), 1_240);
   });
 });
