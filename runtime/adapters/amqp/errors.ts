@@ -3,7 +3,7 @@ import type { ErrorCondition } from "../../amqp/message/condition.ts";
 import type { ConnectionEnd } from "../../amqp/connection/connection-options.ts";
 import { type EntityTrouble, messageOf, TransportError } from "../../core/errors.ts";
 import { isPermanentCode } from "../../core/failure-class.ts";
-import { entityRemedies, entityTroubleText } from "../support/entity-trouble.ts";
+import { entityRemedies, entityTroubleText, remedyWithout } from "../support/entity-trouble.ts";
 import { busyPauseMs } from "./limits.ts";
 
 export const serverBusy = "com.microsoft:server-busy";
@@ -34,13 +34,13 @@ export function errorOf(expected: string, condition: ErrorCondition | undefined,
   const entityTrouble = entityTroubles.get(condition.condition);
   const said = condition.description === undefined ? condition.condition : `${condition.condition}: ${condition.description}`;
   const found = entityTrouble === undefined ? said : entityTroubleText(entityTrouble, condition.condition, condition.description ?? "it gave no reason");
-  const remedy =
-    entityTrouble === undefined ? (remedies.get(condition.condition) ?? "check that the broker is up and reachable") : entityRemedies[entityTrouble];
+  const isPermanent = isPermanentCode(condition.condition);
+  const remedy = entityTrouble === undefined ? (remedies.get(condition.condition) ?? remedyWithout(isPermanent)) : entityRemedies[entityTrouble];
   const busy = condition.condition === serverBusy ? { retryAfterMs: busyPauseMs } : {};
   return new TransportError(`expected ${expected}, found ${found}; ${remedy}`, {
     cause: condition,
     entityTrouble,
-    isPermanent: isPermanentCode(condition.condition),
+    isPermanent,
     ...busy,
   });
 }

@@ -1,7 +1,7 @@
 import { type EntityTrouble, messageOf, TransportError } from "../../core/errors.ts";
 import { isPermanentCode } from "../../core/failure-class.ts";
 import type { SettleResult } from "../../ports/transport.ts";
-import { entityRemedies, entityTroubleText } from "../support/entity-trouble.ts";
+import { entityRemedies, entityTroubleText, remedyWithout } from "../support/entity-trouble.ts";
 import { busyPauseMs } from "./limits.ts";
 
 /** The stable code of an error of the SDK: it has two vocabularies, one a layer, and says some only at the beginning of the text. */
@@ -51,11 +51,12 @@ export function transportErrorOf(expected: string, thrown: unknown): TransportEr
   const entityTrouble = entityTroubles.get(code);
   const found =
     entityTrouble !== undefined ? entityTroubleText(entityTrouble, code, messageOf(thrown)) : code === "" ? messageOf(thrown) : `${code}: ${messageOf(thrown)}`;
-  const remedy = entityTrouble === undefined ? (remedies.get(code) ?? "check that the broker is up and reachable") : entityRemedies[entityTrouble];
+  const isPermanent = isPermanentCode(code);
+  const remedy = entityTrouble === undefined ? (remedies.get(code) ?? remedyWithout(isPermanent)) : entityRemedies[entityTrouble];
   return new TransportError(`expected ${expected}, found ${found}; ${remedy}`, {
     cause: thrown,
     entityTrouble,
-    isPermanent: isPermanentCode(code),
+    isPermanent,
     ...(busy ? { retryAfterMs: busyPauseMs } : {}),
   });
 }

@@ -19,3 +19,10 @@ export const entityRemedies: Readonly<Record<EntityTrouble, string>> = {
   disabled: "enable it in the namespace",
   forbidden: "check the key or the role assignment: listening and sending are separate rights",
 };
+
+/** What to do where nothing more is known than whether trying again can help: a broker that refuses for good is up and reachable. */
+export function remedyWithout(isPermanent: boolean): string {
+  return isPermanent
+    ? "correct what it names: the entity's name or its kind in the configuration, or the message"
+    : "check that the broker is up and reachable";
+}
