@@ -11,10 +11,12 @@ test("nobody is sent to look whether a broker is up that refuses for good, as wh
     errorOf("to receive from news", { condition: "amqp:invalid-field", description }, "nothing"),
     transportErrorOf("to receive from news", sdkError("InvalidOperationError")),
   ];
-  for (const { message, isPermanent } of refused) assert.deepEqual([isPermanent, /; correct .*the entity's name or its kind/.test(message)], [true, true], message);
+  for (const { message, isPermanent } of refused)
+    assert.deepEqual([isPermanent, /; correct .*the entity's name or its kind/.test(message)], [true, true], message);
   const unreachable = [
     errorOf("to receive from news", { condition: "amqp:internal-error", description }, "nothing"),
     transportErrorOf("to receive from news", sdkError("ServiceCommunicationProblem")),
   ];
-  for (const { message, isPermanent } of unreachable) assert.deepEqual([isPermanent, message.endsWith("check that the broker is up and reachable")], [false, true], message);
+  for (const { message, isPermanent } of unreachable)
+    assert.deepEqual([isPermanent, message.endsWith("check that the broker is up and reachable")], [false, true], message);
 });

@@ -61,6 +61,7 @@ test("a skill that cannot be used is refused where it is defined", () => {
       defineSkill({ name: "greet", handles, run, ...options });
   refused(skill({ timeout: 5 }), /^skill: expected only the keys name, handles, .*, got 'timeout'; did you mean 'timeoutMs'\?$/);
   refused(skill({ name: "two words" }), /^skill\.name: expected 1 to 64 characters .*, got "two words"$/);
+  refused(skill({ concurrentMax: 0 }), /^skill 'greet'\.concurrentMax: expected a whole number from 1 to 10000, got 0$/);
   refused(skill({ handles: [] }), /^skill 'greet'\.handles: expected at least one \{ eventType, versions \}, got \[\]$/);
   refused(skill({ handles: [{ eventType: "a b" }] }), /^skill 'greet'\.handles\[0\]\.eventType: expected .*, got "a b"$/);
   refused(

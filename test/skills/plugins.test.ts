@@ -220,6 +220,35 @@ export default definePlugin({ skills: [skill], dependencies: [dependency] });`;
     assert.deepEqual(configured.find(name, "1.0"), oddWords.includes(name) ? configured.policies.find((policy) => policy.name === name) : "unknown-type");
 });
 
+test("how many runs of a skill are under way at once is its author's word, unless it is configured; without either it is found out", () => {
+  const concurrentMaxOf = (own: number | undefined, configured: number | undefined): number | undefined => {
+    const skill = defineSkill({
+      name: "caller",
+      handles: [{ eventType: "Order" }],
+      ...(own === undefined ? {} : { concurrentMax: own }),
+      run: () => undefined,
+    });
+    const plugin = {
+      name: "p",
+      version: "1.0.0",
+      folder: "/p",
+      listedAs: "p",
+      entry: "/p/index.ts",
+      skills: [skill],
+      dependencies: [],
+      resources: [],
+      settings: undefined,
+      slow: [],
+    };
+    const skills = new Map(configured === undefined ? [] : [["caller", { concurrentMax: configured }]]);
+    return new SkillRegistry([plugin], { skills, dependencies: new Map() }).policies[0]?.concurrentMax;
+  };
+  assert.deepEqual(
+    [concurrentMaxOf(undefined, undefined), concurrentMaxOf(5, undefined), concurrentMaxOf(5, 7), concurrentMaxOf(undefined, 9)],
+    [undefined, 5, 7, 9],
+  );
+});
+
 test("a call that could take as long as the run around it is refused at start; the default is cut short by the run's end", () => {
   const registryOf = (timeouts: object, timeoutMs: number, configured?: object): SkillRegistry => {
     const api = defineDependency({ name: "api", request: () => Promise.resolve(1), timeouts });
