@@ -124,6 +124,23 @@ describe("the compact layout of records on Redis", () => {
     });
   }
 
+  test("gets more buckets a few at a time, and about as many as its records need, however many there are", async (t) => {
+    const { redis, base, open } = bundleOf(t);
+    const store = await open();
+    let before = 1;
+    for (let claimed = 250; claimed <= 12_000; claimed += 250) {
+      await store.claim(
+        ids.uuids(250).map((eventId) => requestOf(eventId)),
+        leaseMs,
+      );
+      const count = Number(await redis.get(`${base}buckets`));
+      // One record in sixteen is looked at, sixteen in a call at most, and each may bring one.
+      assert.ok(count - before <= 16, `${count - before} more after ${claimed}`);
+      if (claimed >= 2_000) assert.ok(claimed / count > 22 && claimed / count < 36, `${claimed} in ${count}`);
+      before = count;
+    }
+  });
+
   test("keeps a finished event in less than 48 bytes", async (t) => {
     const { redis, base, open } = bundleOf(t);
     const store = await open();

@@ -8,12 +8,14 @@
 -- and at last three arguments to sign with (see record.lua)
 -- Returns what claim.lua does
 
--- Records of a bucket from which on it is tidied. Redis keeps no listpack of more than a few times as many.
-local crowdedAt = 40
+-- As many records as there are, on average, in a bucket; one that is to be split has up to twice as many. Redis keeps no listpack of more than a few times that.
+local recordsWanted = 30
 -- One that hashes alike have made this large is left as it is: to go through it would keep Redis from its other clients.
 local tidiedRecordsMax = 4000
+-- So many of its records tell whether some are past their retention.
+local lookedAt = 4
 -- Of one call: what it may take longer by is bounded.
-local tidiedMax, splitsMax = 8, 4
+local samplesMax, tidiedMax = 16, 8
 
 local call, sub, byte, unpackStruct = redis.call, string.sub, string.byte, struct.unpack
 
@@ -45,7 +47,7 @@ local function requestOf(worker, pipeline, rest)
   return payloadHash .. '\0' .. ARGV[8 + pipeline] .. '\0' .. ARGV[8 + worker] .. sub(rest, hashEnd + 1)
 end
 
-local crowded = {}
+local samples = {}
 local codes, blob, odd, position, count = {}, ARGV[6], 8 + names, 1, 0
 local blobEnd = #blob
 while position < blobEnd do
@@ -72,11 +74,8 @@ while position < blobEnd do
           codes[count] = claimKnown(key, decode(text), requestOf(worker, pipeline, rest))
         end
       end
-      -- One in sixteen looks whether it is crowded there.
-      if hash >= 4026531840 then
-        local records = call('HLEN', bucket)
-        if records > crowdedAt and records < tidiedRecordsMax then crowded[#crowded + 1] = bucket end
-      end
+      -- One in sixteen looks how many are there.
+      if hash >= 4026531840 and #samples < samplesMax then samples[#samples + 1] = hash end
     else
       local key = base .. 'r:' .. idOf(field)
       places[key] = { bucket = bucket, field = field }
@@ -133,13 +132,47 @@ local function split()
   setBuckets(target + 1, knownBuckets.plainUntilMs)
 end
 
-local countBefore = knownBuckets.count
-for index = 1, math.min(#crowded, tidiedMax) do
-  local left = leftOf(crowded[index])
-  fillBucket(crowded[index], left)
-  if #left / 2 > crowdedAt * 3 / 4 then
-    for _ = 1, splitsMax do split() end
+-- Some of its records are past their retention, or it is not known.
+local function hasExpired(bucket)
+  local found = redis.pcall('HRANDFIELD', bucket, lookedAt, 'WITHVALUES')
+  if found.err then return true end
+  for index = 1, #found, 2 do
+    if not isLeft(found[index], found[index + 1]) then return true end
   end
+  return false
+end
+
+-- Of the buckets that were looked at: their records, and what part of all they stand for. One that is not split yet stands for two.
+local records, slots, upper = 0, 0, knownBuckets.upper
+
+-- Records and buckets of all that are looked at tell how many there are in all, and so how many buckets are missing.
+local function missing()
+  return math.ceil(records / slots * upper / recordsWanted) - knownBuckets.count
+end
+
+local seen = {}
+for index = 1, #samples do
+  local bucket = bucketKey(base, samples[index])
+  local number, length = tonumber(sub(bucket, #base + 3)), call('HLEN', bucket)
+  if length < tidiedRecordsMax then
+    local isSplit = number >= knownBuckets.lower or number < knownBuckets.count - knownBuckets.lower
+    records, slots = records + length, slots + (isSplit and 1 or 2)
+    seen[#seen + 1] = { bucket = bucket, length = length }
+  end
+end
+
+-- Buckets come to be one by one, as records do, so that no claim pays for many: one record in sixteen is looked at, and one in thirty needs a bucket more.
+local countBefore = knownBuckets.count
+if #seen > 0 and missing() > 0 then
+  for index = 1, math.min(#seen, tidiedMax) do
+    local bucket = seen[index].bucket
+    if hasExpired(bucket) then
+      local left = leftOf(bucket)
+      fillBucket(bucket, left)
+      records = records - seen[index].length + #left / 2
+    end
+  end
+  for _ = 1, math.min(#seen, missing()) do split() end
 end
 if knownBuckets.count > countBefore then
   local plainUntil = isPlainLeft and ';' .. string.format('%.0f', knownBuckets.plainUntilMs) or ''
