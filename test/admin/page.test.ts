@@ -31,9 +31,9 @@ if (hasBrowser) {
       await news.getByText(/The bulkhead of bank is full/).waitFor();
       const bulkhead = page.getByRole("meter", { name: "Bulkhead of bank" });
       assert.deepEqual([await bulkhead.getAttribute("aria-valuenow"), await bulkhead.getAttribute("aria-valuemax")], ["4", "4"]);
-      const window = page.getByRole("row").filter({ hasText: "payer from input" }).filter({ hasText: "a dependency" });
-      await window.getByRole("meter", { name: "Window of payer from input" }).waitFor();
-      assert.equal(await window.getByRole("meter", { name: "Running of payer" }).getAttribute("aria-valuemax"), "100");
+      const held = page.getByRole("row").filter({ has: page.getByRole("meter", { name: "Window of payer from input" }) });
+      await held.getByText("a dependency").waitFor();
+      assert.equal(await held.getByRole("meter", { name: "Running of payer" }).getAttribute("aria-valuemax"), "100");
       assert.equal(await page.getByRole("button", { name: "Explain order-0" }).count(), 1);
       await page.getByText("reserve ✓").first().waitFor();
       await shoot(page, "bulkhead-full");

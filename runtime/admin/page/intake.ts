@@ -20,7 +20,7 @@ function Row({ place }: { readonly place: Place }): ComponentChild {
   return h(
     "tr",
     null,
-    h("th", { scope: "row" }, skill, h("div", { class: "quiet" }, `from ${source}`)),
+    h("th", { scope: "row" }, skill, " ", h("div", { class: "quiet" }, `from ${source}`)),
     h("td", { "data-name": "Held" }, h(Fill, { label: `Window of ${skill} from ${source}`, value: held, max: window })),
     h("td", { "data-name": "Bounded by" }, bounds[boundBy]),
     h("td", { "data-name": "Running" }, h(Fill, { label: `Running of ${skill}`, value: running, max: concurrentMax })),
