@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import { within } from "../support/eventually.ts";
 import { World } from "../support/pipeline-world.ts";
 
 test("a worker is worn out once as many threads do not end as it may not have, and says each of them", async () => {
@@ -23,7 +24,7 @@ test("a worker is worn out when some skills have no threads any more, and none c
   const world = new World();
   const { executor, worker } = await world.start();
   executor.bringThreadsDown("no thread of skill 'task' is left");
-  assert.equal(await worker.wornOut, "no thread of skill 'task' is left");
+  assert.equal(await within("the reason", worker.wornOut), "no thread of skill 'task' is left");
 });
 
 test("a thread that ends after all is said to, and counts no more", async () => {

@@ -1,11 +1,12 @@
 /**
  * A pool of skill threads on piscina, which makes them, hands tasks over and replaces those that end. What piscina leaves open is
  * closed here: which thread a task went to (so that a lost thread's runs can be answered), when a thread is really up, and what
- * happens when threads cannot start any more: piscina then gives up for good; the pool is rebuilt a few times, then it
- * stays down and says so.
+ * happens when threads cannot start any more: piscina then gives up for good. While others live, those that are missing are tried
+ * again in another piscina for as long as it takes; when none is left the pool is rebuilt a few times, then it stays down and says so.
  *
  *   starting ──(all threads said hello)──▶ up ──(a thread ended)──▶ up, one less ──(its replacement said hello)──▶ up
- *       └──(one could not start)──▶ rejected      └──(none left, none can start)──▶ rebuilding ──(tries used up)──▶ down
+ *       └──(one could not start)──▶ rejected      ├──(it could not start)──▶ up, one less, and tried again later
+ *                                                 └──(none left, none can start)──▶ rebuilding ──(tries used up)──▶ down
  *
  * A thread that was to end and does not, because it is in native code, is given up: it counts as ended, and since piscina waits for
  * it with its place, another piscina of one thread takes that. It is leaked until it ends after all.
@@ -36,7 +37,7 @@ export interface PoolOptions {
   readonly startTimeoutMs: number;
   /** How long a thread may take to end once it was told to. */
   readonly endWithinMs: number;
-  /** Before the first time that threads which could not be started are tried again; each time twice as long. */
+  /** Before the first time that threads which could not be started are tried again; each time twice as long, up to `rebuildsMax` times. */
   readonly rebuildDelayMs: number;
 }
 
@@ -170,7 +171,7 @@ export class ThreadPool {
   readonly #created = new Set<number>();
   /** Why threads were lost that have not been replaced yet. */
   readonly #losses: string[] = [];
-  /** The first of them makes all threads, each other one the place of one that is leaked. */
+  /** The first of them makes all threads, each other one those in the place of threads that are leaked or could not be started. */
   readonly #piscinas = new Set<Piscina>();
   /** Threads that do not end. */
   readonly #leaked = new Set<PoolThread>();
@@ -183,8 +184,8 @@ export class ThreadPool {
   #startTimer: NodeJS.Timeout | undefined;
   #rebuildTimer: NodeJS.Timeout | undefined;
   #rebuilds = 0;
-  /** A thread of this piscina could not start: it starts none any more. */
-  #hasGivenUp = false;
+  /** How often missing threads were tried again since all were there. */
+  #refills = 0;
   #isStopped = false;
 
   constructor(options: PoolOptions, listener: PoolListener) {
@@ -306,6 +307,11 @@ export class ThreadPool {
     this.#build(1);
   }
 
+  /** Those that start no thread any more, and have none. */
+  #dropEmpty(): void {
+    for (const piscina of this.#piscinas) if (piscina.threads.length === 0) this.#piscinas.delete(piscina);
+  }
+
   /** Ends all threads of a piscina, as far as they can be. */
   async #end(piscina: Piscina): Promise<void> {
     this.#piscinas.delete(piscina);
@@ -331,7 +337,6 @@ export class ThreadPool {
       loadBalancer: (_task, workers) => workers.find((worker) => worker.id === this.#target) ?? null,
     });
     this.#piscinas.add(piscina);
-    this.#hasGivenUp = false;
     piscina.on("message", (message: ThreadHello) => {
       if (message?.type !== "holdfast.thread") return;
       this.#hellos.set(message.threadId, message);
@@ -347,7 +352,21 @@ export class ThreadPool {
 
   #awaitStart(startTimeoutMs: number): void {
     clearTimeout(this.#startTimer);
-    this.#startTimer = setTimeout(() => this.#startFailed(`it did not start within ${startTimeoutMs} ms`), startTimeoutMs);
+    this.#startTimer = setTimeout(() => {
+      for (const worker of this.#starting()) void worker.terminate();
+      this.#startFailed(`it did not start within ${startTimeoutMs} ms`, 0);
+    }, startTimeoutMs);
+  }
+
+  /** Threads that are not up yet. One that could not start is not among them, but for what piscina itself makes in its place. */
+  #starting(): readonly Worker[] {
+    const known = new Set(Array.from([...this.#threads.values(), ...this.#leaked], ({ worker }) => worker));
+    return [...this.#piscinas].flatMap(({ threads }) => threads.filter((worker) => !known.has(worker)));
+  }
+
+  /** How many threads are neither up nor, as so many are, starting. */
+  #missing(starting: number = this.#starting().length): number {
+    return this.#options.size - this.#threads.size - starting;
   }
 
   /** A thread is up when it has said hello and piscina takes tasks for it. */
@@ -369,9 +388,10 @@ export class ThreadPool {
     });
     worker.once("exit", (code) => this.#exited(thread, code));
     thread.port.on("message", (message: FromThread) => this.#heard(thread, message));
+    if (this.#starting().length === 0) clearTimeout(this.#startTimer);
     if (this.#threads.size === this.#options.size) {
-      clearTimeout(this.#startTimer);
       this.#rebuilds = 0;
+      this.#refills = 0;
       this.#started?.resolve();
     }
     const why = this.#losses.shift();
@@ -396,6 +416,7 @@ export class ThreadPool {
 
   #exited(thread: PoolThread, code: number): void {
     clearTimeout(thread.endTimer);
+    this.#dropEmpty();
     if (this.#leaked.delete(thread) && !this.#isStopped) this.#listener.leaked("it ended after all", true);
     if (!this.#threads.delete(thread.threadId)) return;
     // What it said before it ended counts.
@@ -408,7 +429,10 @@ export class ThreadPool {
     }
     this.#losses.push(this.#listener.lost(thread, why));
     if (this.#isStopped) return;
-    if (this.#hasGivenUp) this.#startFailed("threads could not be started before");
+    const missing = this.#missing();
+    // Its piscina makes no other one.
+    if (missing > 0 && this.#refills > 0) this.#startFailed("threads could not be started before");
+    else if (missing > 0) this.#build(missing);
     else this.#awaitStart(this.#options.startTimeoutMs);
   }
 
@@ -425,20 +449,43 @@ export class ThreadPool {
       thread.error ??= why;
       return;
     }
-    this.#startFailed(why);
+    if (this.#piscinas.has(piscina)) this.#startFailed(why);
   }
 
-  /** A thread could not start. With others left the pool goes on with less; with none it is rebuilt. */
-  #startFailed(why: string): void {
+  /** A thread could not start. With others left the pool goes on with less, and tries again; with none it is rebuilt. */
+  #startFailed(why: string, starting: number = this.#starting().length): void {
     if (this.#isStopped) return;
-    clearTimeout(this.#startTimer);
     if (this.#started !== undefined) {
+      clearTimeout(this.#startTimer);
       this.#started.reject(new HoldfastError("HOLDFAST_THREAD_START", `expected skill threads to start, one could not: ${why}`));
       return;
     }
-    this.#hasGivenUp = true;
-    for (const loss of this.#losses.splice(0)) this.#listener.replaced(`${loss}; ${why}`, false);
+    this.#dropEmpty();
+    const awaited = this.#threads.size === 0 ? 0 : starting;
+    for (const loss of this.#losses.splice(0, Math.max(0, this.#losses.length - awaited))) this.#listener.replaced(`${loss}; ${why}`, false);
+    if (awaited === 0) clearTimeout(this.#startTimer);
     if (this.#threads.size === 0) this.#rebuild(why);
+    else if (this.#missing(starting) > 0) this.#refillLater();
+  }
+
+  /** One that was ended for starting too long may not have ended: it is waited for in its place. */
+  #refillLater(): void {
+    if (this.#rebuildTimer !== undefined) return;
+    this.#rebuildLater(this.#refills, () => {
+      const missing = this.#missing();
+      if (missing > 0) this.#build(missing);
+      else this.#awaitStart(this.#options.startTimeoutMs);
+    });
+    this.#refills = Math.min(this.#refills + 1, rebuildsMax);
+  }
+
+  #rebuildLater(tries: number, build: () => void): void {
+    clearTimeout(this.#rebuildTimer);
+    const afterMs = this.#options.rebuildDelayMs * 2 ** tries;
+    this.#rebuildTimer = setTimeout(() => {
+      this.#rebuildTimer = undefined;
+      build();
+    }, afterMs);
   }
 
   #rebuild(why: string): void {
@@ -446,11 +493,11 @@ export class ThreadPool {
     this.#created.clear();
     for (const piscina of this.#piscinas) void this.#end(piscina);
     if (this.#rebuilds >= rebuildsMax) {
+      clearTimeout(this.#rebuildTimer);
       this.#listener.down(why);
       return;
     }
+    this.#rebuildLater(this.#rebuilds, () => this.#build(this.#options.size));
     this.#rebuilds += 1;
-    clearTimeout(this.#rebuildTimer);
-    this.#rebuildTimer = setTimeout(() => this.#build(this.#options.size), this.#options.rebuildDelayMs * 2 ** (this.#rebuilds - 1));
   }
 }

@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -447,4 +448,27 @@ test("threads that cannot be replaced leave an executor that is not ready and an
   await eventually("it to be told", () => losses.some(({ replaced }) => !replaced), 20_000);
   assert.ok(!executor.isReady());
   assert.equal((await answer(waiting ?? 0)).kind, "not-started");
+});
+
+test("a thread that cannot be replaced is tried again while others live", async (t) => {
+  const source = `export { default } from ${JSON.stringify(entry)};`;
+  const flickering = await writePlugin(t, source);
+  const [index, restarted] = ["index.mjs", "restarted"].map((name) => join(flickering.folder, name)) as [string, string];
+  const { executor, post, answer, losses, results } = await start(t, {
+    threads: 2,
+    rebuildDelayMs: 1,
+    rehearses: false,
+    plugins: [{ name: "flickering", ...flickering, skills: sharedSkills }],
+  });
+  await rm(index);
+  assert.equal((await answer(post("exit")[0] ?? 0)).kind, "thread-lost");
+  assert.equal((await eventually("it to be told", () => losses[0], 20_000)).replaced, false);
+  assert.ok(executor.isReady());
+  await writeFile(index, `import { writeFileSync } from "node:fs"; writeFileSync(${JSON.stringify(restarted)}, ""); ${source}`);
+  await eventually("another try", () => existsSync(restarted), 20_000);
+  // One thread is held, and takes one run more: of two, the other thread gets one.
+  post("block");
+  await eventually("it to begin", () => executor.unbegun === 0);
+  const runIds = [...post("noop"), ...post("noop")];
+  await eventually("one of them to end", () => results.some(({ runId }) => runIds.includes(runId)), 20_000);
 });

@@ -3,6 +3,7 @@ import { strict as assert } from "node:assert";
 import { resolve } from "node:path";
 import { type TestContext, test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { Piscina } from "piscina";
 import { createThreadsExecutor } from "../../../runtime/adapters/threads/executor.ts";
 import type { ThreadsExecutorOptions } from "../../../runtime/adapters/threads/thread-options.ts";
 import { defaultDecodeLimits } from "../../../runtime/core/read-route.ts";
@@ -124,6 +125,10 @@ test("a thread in native code is given up and replaced, and its runs are answere
   await eventually("it to end", () => leaked.at(-1)?.isOver === true);
   assert.deepEqual(executor.threads, { stuck: 0, leaked: 0 });
   assert.equal((await answer(post("noop")[0] ?? 0)).kind, "completed");
+  const ended = t.mock.method(Piscina.prototype, "destroy");
+  await executor.stop();
+  // Of what has ended nothing is kept.
+  assert.equal(ended.mock.callCount(), 1);
 });
 
 test("where a thread has taken the place of one in native code, its error outside of every task is held against none of the others", async (t) => {
