@@ -108,6 +108,8 @@ const fartherFrom = 1.5;
 const fartherPart = 0.5;
 /** The part of the window with which it is looked for. */
 const probePart = 0.25;
+/** Over so many times as long as a run takes it is measured at least how many end in a millisecond. */
+const endsOfRuns = 2;
 /** A window that is larger than what is of use is left as it is up to so many times that. */
 const uselessFrom = 1.5;
 
@@ -147,8 +149,10 @@ export class IntakeWindow {
   isDriven = false;
   /** When a message left last, or the first came after none was held. */
   #movedMs = noFraction;
-  /** Messages that left in a millisecond, as measured last. */
+  /** Messages that left in a millisecond, as measured last; and since when, and how many since. */
   #endsPerMs = noFraction;
+  #endsSinceMs = noFraction;
+  #ends = 0;
   /**
    * How many of them could leave is seen only while it is used up, and from when the first of those left that came since then: since when
    * that is, undefined while it is not, and how many did; the rate as it was seen last; and until when it was not used up.
@@ -246,6 +250,7 @@ export class IntakeWindow {
     if (this.#held === 0) throw new RangeError("expected a held message to leave, found none");
     this.#held -= 1;
     this.#measured.ended += 1;
+    this.#ends += 1;
     if (this.#isAboutToFlow) this.#flowSinceMs ??= nowMs;
     if (this.#flowSinceMs !== undefined) this.#flowEnded += 1;
     this.#movedMs = nowMs;
@@ -496,8 +501,17 @@ export class IntakeWindow {
     this.#dryFor = 0;
   }
 
+  /** Runs that began together end together: over less time than a few take, their rate is by chance many times what it is. */
+  #countEnds(nowMs: number): void {
+    const spanMs = nowMs - this.#endsSinceMs;
+    if (spanMs < Math.max(judgeEveryMs, endsOfRuns * this.#serviceMs)) return;
+    this.#endsPerMs = this.#ends / spanMs;
+    this.#ends = 0;
+    this.#endsSinceMs = nowMs;
+  }
+
   #forget(nowMs: number): void {
-    if (nowMs > this.#measured.sinceMs) this.#endsPerMs = this.#measured.ended / (nowMs - this.#measured.sinceMs);
+    this.#countEnds(nowMs);
     this.#restartFlow(nowMs);
     this.#measured.sinceMs = nowMs;
     this.#measured.ended = 0;

@@ -381,4 +381,19 @@ describe("an intake window", () => {
     while (twice.held < 24) twice.took(10);
     assert.deepEqual([twice.size, twice.isOverfull], [16, true]);
   });
+
+  test("is overfull by a rate over some time: two that end together within a millisecond are not two thousand a second", () => {
+    const window = new IntakeWindow(bounds);
+    while (!window.isFull) window.took(0);
+    window.begunAll(1_000);
+    for (let message = 0; message < 2; message += 1) window.gave(1_001);
+    while (!window.isFull) window.took(1_001);
+    window.begunAll(1_001);
+    assert.equal(window.size, 32);
+    // Twice the root of what was asked for beyond that.
+    while (window.held < 42) window.took(1_001);
+    assert.equal(window.isOverfull, false);
+    window.took(1_001);
+    assert.equal(window.isOverfull, true);
+  });
 });
