@@ -14,8 +14,10 @@ local recordsWanted = 30
 local tidiedRecordsMax = 4000
 -- So many of its records tell whether some are past their retention.
 local lookedAt = 4
+-- One record in so many looks how many are there. A prime, so that claims that come at even intervals are not always the ones, or never.
+local lookEvery = 17
 -- Of one call: what it may take longer by is bounded.
-local samplesMax, tidiedMax = 16, 8
+local samplesMax = 16
 
 local call, sub, byte, unpackStruct = redis.call, string.sub, string.byte, struct.unpack
 
@@ -74,8 +76,8 @@ while position < blobEnd do
           codes[count] = claimKnown(key, decode(text), requestOf(worker, pipeline, rest))
         end
       end
-      -- One in sixteen looks how many are there.
-      if hash >= 4026531840 and #samples < samplesMax then samples[#samples + 1] = hash end
+      -- Not by its hash: ids that are made of the time have the same part of it for long.
+      if (count + now) % lookEvery == 0 and #samples < samplesMax then samples[#samples + 1] = hash end
     else
       local key = base .. 'r:' .. idOf(field)
       places[key] = { bucket = bucket, field = field }
@@ -150,29 +152,33 @@ local function missing()
   return math.ceil(records / slots * upper / recordsWanted) - knownBuckets.count
 end
 
-local seen = {}
+local seen, seenBuckets, hits = {}, {}, 0
 for index = 1, #samples do
   local bucket = bucketKey(base, samples[index])
-  local number, length = tonumber(sub(bucket, #base + 3)), call('HLEN', bucket)
-  if length < tidiedRecordsMax then
+  local length = seenBuckets[bucket] or call('HLEN', bucket)
+  if length < tidiedRecordsMax then hits = hits + 1 end
+  if length < tidiedRecordsMax and not seenBuckets[bucket] then
+    local number = tonumber(sub(bucket, #base + 3))
     local isSplit = number >= knownBuckets.lower or number < knownBuckets.count - knownBuckets.lower
     records, slots = records + length, slots + (isSplit and 1 or 2)
-    seen[#seen + 1] = { bucket = bucket, length = length }
+    seen[#seen + 1] = bucket
   end
+  seenBuckets[bucket] = length
 end
 
--- Buckets come to be one by one, as records do, so that no claim pays for many: one record in sixteen is looked at, and one in thirty needs a bucket more.
+-- Buckets come to be one by one, as records do, so that no claim pays for many: one record in `lookEvery` is looked at, and one in `recordsWanted` needs a bucket more.
+-- All that were looked at are gone through before any comes to be: what is past its retention needs none.
 local countBefore = knownBuckets.count
-if #seen > 0 and missing() > 0 then
-  for index = 1, math.min(#seen, tidiedMax) do
-    local bucket = seen[index].bucket
+if hits > 0 and missing() > 0 then
+  for index = 1, #seen do
+    local bucket = seen[index]
     if hasExpired(bucket) then
       local left = leftOf(bucket)
       fillBucket(bucket, left)
-      records = records - seen[index].length + #left / 2
+      records = records - seenBuckets[bucket] + #left / 2
     end
   end
-  for _ = 1, math.min(#seen, missing()) do split() end
+  for _ = 1, math.min(hits, missing()) do split() end
 end
 if knownBuckets.count > countBefore then
   local plainUntil = isPlainLeft and ';' .. string.format('%.0f', knownBuckets.plainUntilMs) or ''
