@@ -1,6 +1,7 @@
 // Redis as managed services offer it: TLS with an authority of one's own, tokens that run out, users with few rights, sentinels.
 import { strict as assert } from "node:assert";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { spawn } from "node:child_process";
@@ -295,42 +296,55 @@ describe("redis with tokens of an identity", () => {
   });
 });
 
+/** What the README has a worker's user be given. */
+function rightsOf(readme: string): readonly string[] {
+  const [, rights] = /An ACL user needs `~holdfast:\*` \(or the prefix\) and\s+`([^`]+)`/.exec(readme) ?? [];
+  assert.ok(rights !== undefined, "expected the rights of an ACL user in README.md");
+  return rights.split(" ");
+}
+
+/** Commands that scripts were refused. */
+function refusedInScripts(log: unknown): readonly string[] {
+  return (log as readonly (readonly unknown[])[])
+    .filter((entry) => entry.includes("lua"))
+    .map((entry) => String(entry[entry.indexOf("object") + 1]))
+    .toSorted();
+}
+
+/** So many that the compact layout gets more buckets. */
+async function claimMany(store: RunStore): Promise<void> {
+  const claimed = await store.claim(
+    Array.from({ length: 500 }, () => claimOf(randomUUID())),
+    leaseMs,
+  );
+  assert.ok(claimed.every(({ kind }) => kind === "acquired"));
+}
+
 describe("redis with a user of few rights", () => {
   test("needs neither CONFIG nor INFO nor keys of others", async (t) => {
     const server = await serverFor(t);
-    const rights = [
-      "+evalsha",
-      "+eval",
-      "+get",
-      "+set",
-      "+exists",
-      "+del",
-      "+hget",
-      "+hset",
-      "+hsetnx",
-      "+hdel",
-      "+hgetall",
-      "+hincrby",
-      "+hlen",
-      "+rpush",
-      "+ltrim",
-      "+lrange",
-      "+pexpire",
-      "+pttl",
-      "+time",
-      "+ping",
-      "+quit",
-    ];
-    await admin(t, server.url).call("ACL", ["SETUSER", "worker", "reset", "on", ">word", "~holdfast:*", ...rights]);
+    const rights = rightsOf(await readFile(new URL("../../README.md", import.meta.url), "utf8"));
+    const chief = admin(t, server.url);
+    await chief.call("ACL", ["SETUSER", "worker", "reset", "on", ">word", "~holdfast:*", ...rights]);
     const told: Forgetting[] = [];
     const url = `redis://worker:word@127.0.0.1:${server.port}`;
     const store = storeFor(t, url, { onForgotten: (what) => told.push(what) });
     await store.start();
     await live(store, "a");
-    assert.deepEqual(told, []);
+    const compact = storeFor(t, url, { consumer: "compact", layout: "compact" });
+    await compact.start();
+    await live(compact, "a");
+    await claimMany(compact);
+    // These two are for who may know more.
+    assert.deepEqual([told, refusedInScripts(await chief.call("ACL", "LOG"))], [[], ["info", "scan"]]);
     const [facts] = await readRedisFacts({ url });
     assert.deepEqual([facts?.evictionPolicy, facts?.isAppending, facts?.replicas], [undefined, undefined, undefined]);
     await assert.rejects(storeFor(t, url, { prefix: "others" }).start(), /NOPERM.*give its user the commands and keys that it needs/);
+    // As by a user from before, or a Redis that has no such command.
+    await chief.call("ACL", ["SETUSER", "worker", "-hrandfield"]);
+    assert.equal(Number(await chief.get("holdfast:{compact}:buckets")), 17);
+    await claimMany(compact);
+    assert.ok(Number(await chief.get("holdfast:{compact}:buckets")) > 17);
   });
 });
 
