@@ -1,6 +1,7 @@
 // What an entity's settings do: expiry, duplicate detection, forwarding, subscriptions.
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import { Alarm } from "#load/broker/entities/clock.ts";
 import { readEntities } from "#load/broker/entities/config.ts";
 import { BrokerConfigError } from "#load/broker/entities/config-checks.ts";
 import { startBench } from "../support/broker.ts";
@@ -185,3 +186,12 @@ for (const [name, config, message] of bad) {
     );
   });
 }
+
+test("an entity that is gone sets no timer for what comes back to it", () => {
+  const clock = new ManualClock();
+  const alarm = new Alarm(clock, () => undefined);
+  alarm.set(clock.now() + 1_000);
+  alarm.stop();
+  alarm.set(clock.now() + 500);
+  assert.equal(clock.pending, 0);
+});

@@ -16,6 +16,7 @@ export class Alarm {
   readonly #ring: () => void;
   #atMs = Infinity;
   #cancel: (() => void) | undefined;
+  #isStopped = false;
 
   constructor(clock: Clock, ring: () => void) {
     this.#clock = clock;
@@ -24,7 +25,7 @@ export class Alarm {
 
   /** Makes sure that it rings at `atMs` at the latest. A ring that turns out to be too early is the owner's to ignore. */
   set(atMs: number): void {
-    if (atMs >= this.#atMs) return;
+    if (this.#isStopped || atMs >= this.#atMs) return;
     this.#cancel?.();
     this.#atMs = atMs;
     const delayMs = Math.min(delayMaxMs, Math.max(0, atMs - this.#clock.now()));
@@ -35,9 +36,10 @@ export class Alarm {
     });
   }
 
+  /** For good: what comes back to an entity that is gone wakes nobody. */
   stop(): void {
+    this.#isStopped = true;
     this.#cancel?.();
     this.#cancel = undefined;
-    this.#atMs = Infinity;
   }
 }
