@@ -8,7 +8,7 @@
 export class ReadAhead {
   readonly #perRun: number;
   readonly #perSecond: number;
-  /** The most that can be saved. */
+  /** The most that can be saved; what is beyond it when it falls is lost. */
   reserve: number;
   readonly #gapMaxMs: number;
   #tokens: number;
@@ -36,7 +36,8 @@ export class ReadAhead {
   /** How many more messages may be read that may have to be postponed; 0 or more. */
   left(nowMs: number): number {
     const gapMs = nowMs - (this.#countedMs ?? (Number.isFinite(this.#gapMaxMs) ? nowMs : 0));
-    if (gapMs <= this.#gapMaxMs) this.#tokens = Math.min(this.reserve, this.#tokens + (gapMs * this.#perSecond) / 1_000);
+    const earned = gapMs <= this.#gapMaxMs ? (gapMs * this.#perSecond) / 1_000 : 0;
+    this.#tokens = Math.min(this.reserve, this.#tokens + earned);
     this.#countedMs = nowMs;
     return Math.max(0, Math.floor(this.#tokens));
   }

@@ -35,6 +35,16 @@ describe("reading ahead", () => {
     );
   });
 
+  test("keeps no more than its reserve when that falls, also after it was not asked for long", () => {
+    const readAhead = new ReadAhead(4, 10, 5, 500);
+    readAhead.reserve = 400;
+    for (let run = 0; run < 100; run += 1) readAhead.found();
+    readAhead.reserve = 100;
+    assert.deepEqual([readAhead.left(0), readAhead.left(60_000)], [100, 100]);
+    readAhead.reserve = 5;
+    assert.equal(readAhead.left(120_000), 5);
+  });
+
   test("never allows more postponements than its reserve, what it found and the time that passed", () => {
     const step = fc.record({ afterMs: fc.integer({ min: 0, max: 50 }), finds: fc.integer({ min: 0, max: 3 }) });
     fc.assert(
