@@ -15,9 +15,9 @@ const script = `
   const child = () => spawn("sh", ["-c", "trap '' TERM; exec sleep 60"], { detached: true, stdio: ["ignore", "inherit", "ignore"] });
   const [, frozen] = [child(), child()];
   frozen.kill("SIGSTOP");
-  process.stdout.write("ready");
-  setInterval(() => undefined, 60_000);
   process.once("SIGUSR2", () => { throw new Error("trouble"); });
+  setInterval(() => undefined, 60_000);
+  process.stdout.write("ready");
 `;
 
 /** How it ended, and what it wrote; resolves when nobody holds its pipe any more. */
