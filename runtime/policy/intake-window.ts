@@ -143,6 +143,8 @@ export class IntakeWindow {
   #tripsBeforeMs = noFraction;
   #isOnlyDoubted = false;
   #loadedTripsMs = noFraction;
+  /** The least that was found last, where it says that the way is longer than is believed, but trips took far longer still; else 0. */
+  #suspectedMs = noFraction;
   /** How it may grow: what takes longer than usual is not asked for more at full speed. */
   growth: WindowGrowth = "free";
   /** The main thread, which all messages pass, has time left. */
@@ -368,9 +370,14 @@ export class IntakeWindow {
   /** How many could leave in a millisecond. Time in which there was not enough to do says nothing of that. */
   #perMs(nowMs: number): number {
     const flowMs = nowMs - (this.#flowSinceMs ?? nowMs);
-    if (flowMs >= judgeEveryMs) return this.#flowEnded / flowMs;
+    if (flowMs >= this.#flowMinMs) return this.#flowEnded / flowMs;
     const { ended, sinceMs } = this.#measured;
     return this.#flowPerMs > 0 ? this.#flowPerMs : ended / (nowMs - sinceMs);
+  }
+
+  /** Over less than a way it says nothing: what is settled together leaves together, and the next a way later. */
+  get #flowMinMs(): number {
+    return Math.max(judgeEveryMs, Number.isFinite(this.#leastWayMs) ? this.#leastWayMs : 0);
   }
 
   /** Nothing was held: not only because the next had to be fetched, if that was for long. */
@@ -387,7 +394,7 @@ export class IntakeWindow {
   }
 
   #restartFlow(nowMs: number): void {
-    if (this.#flowSinceMs === undefined || nowMs - this.#flowSinceMs < judgeEveryMs) return;
+    if (this.#flowSinceMs === undefined || nowMs - this.#flowSinceMs < this.#flowMinMs) return;
     this.#flowPerMs = this.#flowEnded / (nowMs - this.#flowSinceMs);
     this.#flowSinceMs = nowMs;
     this.#flowEnded = 0;
@@ -415,7 +422,9 @@ export class IntakeWindow {
     if (!this.#isFound || tripsMs < Math.max(doubtedMinMs, doubtedFrom * (this.#leastClaimMs + this.#leastSettleMs))) return false;
     this.#loadedTripsMs = Math.min(this.#loadedTripsMs, tripsMs);
     const isLongerThanLoaded = tripsMs >= doubtedAgainFrom * this.#loadedTripsMs;
-    return nowMs - this.#lookedForLeastMs >= (isLongerThanLoaded ? doubtedAfterMs : doubtedAgainAfterMs);
+    // Trips were long for a moment when it was looked for last: with all that is held they are hardly longer now than what was found then.
+    const wasMisjudged = this.#suspectedMs >= fartherPart * tripsMs;
+    return nowMs - this.#lookedForLeastMs >= (isLongerThanLoaded || wasMisjudged ? doubtedAfterMs : doubtedAgainAfterMs);
   }
 
   /** `isOnlyDoubted`: the least that is believed in is not old, and is kept unless the way has become longer. */
@@ -447,9 +456,12 @@ export class IntakeWindow {
     if (leastMs >= Math.max(fartherFrom * (claimMs + settleMs), fartherPart * this.#tripsBeforeMs)) {
       this.#isFound = false;
       this.#loadedTripsMs = 0;
+      this.#suspectedMs = 0;
       return this.#resize(from, nowMs);
     }
     this.#loadedTripsMs = this.#tripsBeforeMs;
+    // Found twice in a row to be due to load, it is.
+    this.#suspectedMs = this.#suspectedMs === 0 && leastMs >= fartherFrom * (claimMs + settleMs) ? leastMs : 0;
     if (this.#isOnlyDoubted) {
       this.#leastClaimMs = Math.min(claimMs, this.#leastClaimMs);
       this.#leastSettleMs = Math.min(settleMs, this.#leastSettleMs);
@@ -485,6 +497,7 @@ export class IntakeWindow {
     this.#isFound = false;
     this.#probedFrom = 0;
     this.#loadedTripsMs = 0;
+    this.#suspectedMs = 0;
     this.#flowPerMs = 0;
     this.#lookForLeast(nowMs);
     this.#resize(this.#bounds.start, nowMs);

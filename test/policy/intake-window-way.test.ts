@@ -91,6 +91,40 @@ describe("an intake window that doubts its least trips", () => {
     assert.deepEqual([sizeAfter(12.5), sizeAfter(15.5)], [1_220, size]);
   });
 
+  test("looks again after half a second, once, where what it found is longer than the way that it believed in, and trips are hardly longer by now", () => {
+    /** Trips take 400 ms for a moment, and at least 120 while little is held; then so long. */
+    const misjudged = (tripMs: number, foundMs = 60): Far => {
+      const far = new Far(200);
+      assert.equal(far.judge(size, 600), probed);
+      far.trip(foundMs, 1);
+      assert.ok(far.judge(probed, 1_000) < size);
+      far.trip(tripMs, 200);
+      return far;
+    };
+    /** Whether it does at that time, for it has what it can have use of. */
+    const looksAgain = (far: Far, nowMs: number): boolean => {
+      const { size: before } = far.window;
+      return far.judge(20 * nowMs, nowMs) < before;
+    };
+    assert.deepEqual(
+      [
+        [70, 1_099],
+        [70, 1_100],
+        [110, 1_100],
+        [130, 1_100],
+      ].map(([tripMs = 0, nowMs = 0]) => looksAgain(misjudged(tripMs), nowMs)),
+      [false, true, true, false],
+    );
+    // The way that it believed in, give or take half of it.
+    assert.deepEqual([looksAgain(misjudged(20, 14), 1_100), looksAgain(misjudged(20, 16), 1_100)], [false, true]);
+    const twice = misjudged(70);
+    assert.ok(looksAgain(twice, 1_100));
+    twice.trip(30, 1);
+    twice.judge(probed, 1_200);
+    twice.trip(50, 200);
+    assert.ok(!looksAgain(twice, 5_099));
+  });
+
   test("goes back to its size where nothing was measured meanwhile, keeps what it knew, and looks again half a second later", () => {
     const fruitless = (): Far => {
       const far = new Far();
@@ -172,5 +206,24 @@ describe("the rate of an intake window", () => {
     for (const nowMs of [50, 90]) for (let message = 0; message < 1_000; message += 1) window.gave(nowMs);
     flow(window, 1_000);
     assert.equal(judged(window, 1_000, 1_100), 1_240);
+  });
+
+  test("is over a way at least: what is settled together leaves together", () => {
+    /** Runs of a millisecond that wait as long as is wanted: it shrinks if anything. */
+    const sizeAt = (nowMs: number): number => {
+      const { window } = found(2_000, 40);
+      const judge = (atMs: number): number => {
+        while (!window.isFull) window.took(atMs);
+        for (let run = 0; run < 2_000; run += 1) window.ran(atMs, 20, 1);
+        window.room(atMs, busy);
+        return window.size;
+      };
+      for (const atMs of [50, 250]) for (let message = 0; message < 1_000; message += 1) window.gave(atMs);
+      assert.equal(judge(250), 2_000);
+      window.gave(260);
+      return judge(nowMs);
+    };
+    // One has left since 250; a way takes 80 ms.
+    assert.deepEqual([sizeAt(329), sizeAt(330)], [2_000, 4]);
   });
 });
