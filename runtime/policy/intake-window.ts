@@ -95,10 +95,11 @@ const leastAgeMaxMs = 20_000;
 const metAgainWithin = 1.25;
 /**
  * It is doubted where trips take so many times as long, after half a second; once that was found to be due to load alone, when they take half as long
- * again, or after four seconds: to look costs next to nothing where load is what limits.
+ * again, or less than half as much is done in trips as long, or after four seconds: to look costs next to nothing where load is what limits.
  */
 const doubtedFrom = 1.5;
 const doubtedAgainFrom = 1.5;
+const doneLessBelow = 0.5;
 const doubtedAfterMs = 500;
 const doubtedAgainAfterMs = 4_000;
 /** Of a trip that takes less it is not doubted: on the same machine, chance makes it many times as long. */
@@ -138,11 +139,13 @@ export class IntakeWindow {
   /** The size before the least round trip was looked for, 0 while it is not; and what it goes back to unless the way has become longer. */
   #probedFrom = 0;
   #probedTo = 0;
-  /** The least before it was looked for, how long trips took then, and how long they may be for load alone. */
+  /** The least before it was looked for, how long trips took then, and at which rate; and how long they may be for load alone, and at which rate they were. */
   #leastBefore = { claimMs: noFraction, settleMs: noFraction };
   #tripsBeforeMs = noFraction;
+  #perMsBefore = noFraction;
   #isOnlyDoubted = false;
   #loadedTripsMs = noFraction;
+  #loadedPerMs = noFraction;
   /** The least that was found last, where it says that the way is longer than is believed, but trips took far longer still; else 0. */
   #suspectedMs = noFraction;
   /** How it may grow: what takes longer than usual is not asked for more at full speed. */
@@ -422,9 +425,12 @@ export class IntakeWindow {
     if (!this.#isFound || tripsMs < Math.max(doubtedMinMs, doubtedFrom * (this.#leastClaimMs + this.#leastSettleMs))) return false;
     this.#loadedTripsMs = Math.min(this.#loadedTripsMs, tripsMs);
     const isLongerThanLoaded = tripsMs >= doubtedAgainFrom * this.#loadedTripsMs;
+    const perMs = this.#perMs(nowMs);
+    this.#loadedPerMs = Math.max(this.#loadedPerMs, perMs);
+    const isLessDone = perMs < doneLessBelow * this.#loadedPerMs;
     // Trips were long for a moment when it was looked for last: with all that is held they are hardly longer now than what was found then.
     const wasMisjudged = this.#suspectedMs >= fartherPart * tripsMs;
-    return nowMs - this.#lookedForLeastMs >= (isLongerThanLoaded || wasMisjudged ? doubtedAfterMs : doubtedAgainAfterMs);
+    return nowMs - this.#lookedForLeastMs >= (isLongerThanLoaded || isLessDone || wasMisjudged ? doubtedAfterMs : doubtedAgainAfterMs);
   }
 
   /** `isOnlyDoubted`: the least that is believed in is not old, and is kept unless the way has become longer. */
@@ -433,6 +439,7 @@ export class IntakeWindow {
     const from = this.#size;
     this.#leastBefore = { claimMs: this.#leastClaimMs, settleMs: this.#leastSettleMs };
     this.#tripsBeforeMs = tripsMs;
+    this.#perMsBefore = this.#perMs(nowMs);
     this.#resize(Math.ceil(from * probePart), nowMs);
     this.#probedFrom = from;
     this.#probedTo = Math.ceil(backTo);
@@ -460,6 +467,7 @@ export class IntakeWindow {
       return this.#resize(from, nowMs);
     }
     this.#loadedTripsMs = this.#tripsBeforeMs;
+    this.#loadedPerMs = this.#perMsBefore;
     // Found twice in a row to be due to load, it is.
     this.#suspectedMs = this.#suspectedMs === 0 && leastMs >= fartherFrom * (claimMs + settleMs) ? leastMs : 0;
     if (this.#isOnlyDoubted) {

@@ -52,17 +52,18 @@ describe("an intake window that doubts its least trips", () => {
     assert.deepEqual([probes(14, 10), probes(16, 10), probes(4, 0.1), probes(6, 0.1)], [false, true, false, true]);
   });
 
-  test("where that was found to be due to load looks again after four seconds, or after half of one when trips take half as long again", () => {
-    const looksAgain = (tripMs: number, afterMs: number): boolean => {
+  test("where that was found to be due to load looks again after four seconds, or after half of one when trips take half as long again, or less than half as much is done", () => {
+    const looksAgain = (tripMs: number, afterMs: number, perMs = 20): boolean => {
       const far = new Far();
       far.judge(size, 600);
       // While little is held they are as short as ever.
       far.trip(10, 1);
       const before = far.judge(probed, 1_000);
       far.trip(tripMs, 200);
-      return far.judge(20 * (afterMs - 400), 600 + afterMs) < before;
+      return far.judge(perMs * (afterMs - 400), 600 + afterMs) === Math.ceil(before / 4);
     };
     assert.deepEqual([looksAgain(100, 3_900), looksAgain(100, 4_000), looksAgain(140, 600), looksAgain(160, 600)], [false, true, false, true]);
+    assert.deepEqual([looksAgain(100, 600, 11), looksAgain(100, 600, 9), looksAgain(100, 499, 9)], [false, true, false]);
   });
 
   test("keeps the least that it knew, where that is less than it finds; one that it has not met for long it forgets", () => {
@@ -101,10 +102,10 @@ describe("an intake window that doubts its least trips", () => {
       far.trip(tripMs, 200);
       return far;
     };
-    /** Whether it does at that time, for it has what it can have use of. */
-    const looksAgain = (far: Far, nowMs: number): boolean => {
+    /** Whether it does at that time, for it has what it can have use of; so many more have ended in a millisecond by then. */
+    const looksAgain = (far: Far, nowMs: number, sinceMs = 1_000): boolean => {
       const { size: before } = far.window;
-      return far.judge(20 * nowMs, nowMs) < before;
+      return far.judge(40 * (nowMs - sinceMs), nowMs) === Math.ceil(before / 4);
     };
     assert.deepEqual(
       [
@@ -122,7 +123,7 @@ describe("an intake window that doubts its least trips", () => {
     twice.trip(30, 1);
     twice.judge(probed, 1_200);
     twice.trip(50, 200);
-    assert.ok(!looksAgain(twice, 5_099));
+    assert.ok(!looksAgain(twice, 5_099, 1_200));
   });
 
   test("goes back to its size where nothing was measured meanwhile, keeps what it knew, and looks again half a second later", () => {
