@@ -17,7 +17,7 @@ const withinMs = 1_000;
 const sentPart = 0.9;
 /** Of the rate of a worker that began as far away, what one has to do that has come to be there; in the median of so many rounds. */
 const thereAtLeast = 0.9;
-const distanceRounds = 3;
+const distanceRounds = 5;
 const redis = process.env["REDIS_URL"];
 
 interface Change {
