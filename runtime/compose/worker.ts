@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { availableParallelism, hostname } from "node:os";
 import { collectGarbage } from "../adapters/threads/collect-garbage.ts";
 import { watchLoopDelay } from "../adapters/system/loop-delay.ts";
-import { watchLoopUse } from "../adapters/system/loop-use.ts";
+import { watchMainLoopUse } from "../adapters/system/main-loop-use.ts";
 import { memoryUseWithin } from "../adapters/system/memory.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
@@ -146,7 +146,7 @@ export async function composeWorker(config: Config, directory: string, hosting: 
     collectGarbage,
     memory: memoryUseWithin(config.memoryBytesMax),
     loopDelay: watchLoopDelay(),
-    loopUse: watchLoopUse(),
+    mainLoopUse: watchMainLoopUse(),
     circuitChanged: (dependency, state) => Atomics.store(circuits, dependency, circuitNumbers[state]),
   });
   return { worker, workerId, kinds: skills.registry.kinds, skills: skills.registry.skills, threads, memory, metrics, publisher, fleet, ...reports };

@@ -11,7 +11,7 @@ import { ByteBudget } from "../policy/byte-budget.ts";
 import { IncomingBytes } from "../policy/incoming-bytes.ts";
 import { type IntakeBounds, IntakeWindow } from "../policy/intake-window.ts";
 import { LatencyWatch } from "../policy/latency-watch.ts";
-import { LoopUse } from "../policy/loop-use.ts";
+import { MainLoopHeadroom } from "../policy/main-loop-headroom.ts";
 import { EndRate, ReturnTimes } from "../policy/return-times.ts";
 import { type SkillIntake, SkillSlots } from "../policy/skill-slots.ts";
 import type { Executor } from "../ports/executor.ts";
@@ -29,7 +29,7 @@ export interface IntakeOptions {
   /** Bytes of bodies that may be held at once. */
   readonly heldBytesMax: number;
   /** The part of its time that the main thread's event loop was busy since it was last asked for, 0 to 1. */
-  readonly loopUse: () => number;
+  readonly mainLoopUse: () => number;
 }
 
 /** Where messages of one skill come in from one source. */
@@ -71,13 +71,13 @@ export class Intake {
   /** What may be on its way beside what is held. */
   readonly incoming: IncomingBytes<object>;
   readonly #endRate = new EndRate();
-  readonly #loop: LoopUse;
+  readonly #loop: MainLoopHeadroom;
 
   constructor(options: IntakeOptions) {
     const { sources, intake, heldBytesMax } = options;
     this.#options = options;
     this.#bytes = new ByteBudget(heldBytesMax);
-    this.#loop = new LoopUse(options.loopUse);
+    this.#loop = new MainLoopHeadroom(options.mainLoopUse);
     this.incoming = new IncomingBytes(this.#bytes, copiesOfBody);
     this.#bySource = sources.map(({ skills }) => ({
       skills: new Map(

@@ -118,7 +118,7 @@ export interface WorkerOptions {
   /** The longest delay of the event loop since it was last asked for, in milliseconds. */
   readonly loopDelay: () => number;
   /** The part of its time that the event loop was busy since it was last asked for, 0 to 1. */
-  readonly loopUse: () => number;
+  readonly mainLoopUse: () => number;
   /** Has the main thread give back memory that it does not use. */
   readonly collectGarbage: (extent: GarbageExtent) => void;
   /** Goes on with what messages do not live to see. */

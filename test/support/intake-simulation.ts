@@ -4,7 +4,7 @@
  */
 import { ByteBudget } from "#runtime/policy/byte-budget.ts";
 import { IntakeWindow, type IntakeBounds } from "#runtime/policy/intake-window.ts";
-import { LoopUse } from "#runtime/policy/loop-use.ts";
+import { MainLoopHeadroom } from "#runtime/policy/main-loop-headroom.ts";
 
 export interface Shape {
   /** Runs that are served at once. */
@@ -61,7 +61,7 @@ export class IntakeSimulation {
   #loopFreeMs = 0;
   /** What the loop has been given to do. */
   #loopWorkMs = 0;
-  readonly #loop: LoopUse;
+  readonly #loop: MainLoopHeadroom;
   #completed = 0;
   #heldMax = 0;
   #heldBytesMax = 0;
@@ -73,7 +73,7 @@ export class IntakeSimulation {
     this.window = new IntakeWindow(bounds);
     this.shape = shape;
     const use = { busyMs: 0, atMs: 0 };
-    this.#loop = new LoopUse(() => {
+    this.#loop = new MainLoopHeadroom(() => {
       const busyMs = this.#loopWorkMs - Math.max(0, this.#loopFreeMs - this.nowMs);
       const share = (busyMs - use.busyMs) / (this.nowMs - use.atMs || 1);
       Object.assign(use, { busyMs, atMs: this.nowMs });

@@ -258,7 +258,7 @@ export class World {
       caution: new Caution(calmAt),
       memory: () => undefined,
       loopDelay: () => 0,
-      loopUse: () => 1,
+      mainLoopUse: () => 1,
       collectGarbage: (extent) => calls.push(`collect ${extent}`),
       credentials,
       circuitChanged: (dependency, state) => circuits.push(`${dependency}:${state}`),

@@ -28,7 +28,7 @@ import { type SlowStart, toldOnce } from "../../skills/host/start-times.ts";
 import { Flags } from "../../skills/host/flags.ts";
 import { leastLevel } from "../../skills/host/run-log.ts";
 import { Lane } from "./lane.ts";
-import { LoopUseReader } from "./loop-use.ts";
+import { SkillLoopTimeReader } from "./skill-loop-time.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { type Report, forEachResult, openReport } from "./reports.ts";
 import { RunEntry } from "./run-entry.ts";
@@ -68,7 +68,7 @@ export class ThreadsExecutor implements Executor {
   readonly #skillNames: readonly string[];
   /** Whose threads run the runtime's own skills where no others share any. */
   #host: Lane | undefined;
-  readonly #loopUse: LoopUseReader;
+  readonly #loopTime: SkillLoopTimeReader;
   #leaked = 0;
   #lastRequest = 0;
   #listener: ExecutorListener | undefined;
@@ -82,7 +82,7 @@ export class ThreadsExecutor implements Executor {
     this.#graceMs = options.graceMs ?? defaultGraceMs;
     this.#slow = toldOnce(options.slow);
     this.#skillNames = options.plugins.flatMap(({ skills }) => skills.map(({ name }) => name));
-    this.#loopUse = new LoopUseReader(this.#skillNames);
+    this.#loopTime = new SkillLoopTimeReader(this.#skillNames);
     this.#threadWatch = new ThreadWatch({
       graceMs: this.#graceMs,
       stuckAfterMs: options.stuckAfterMs ?? defaultStuckAfterMs,
@@ -203,7 +203,7 @@ export class ThreadsExecutor implements Executor {
   }
 
   heldMs(skill: string): number {
-    return this.#loopUse.heldMs(skill);
+    return this.#loopTime.heldMs(skill);
   }
 
   /** Threads are told what the settings of their plugins are now. */
@@ -269,7 +269,7 @@ export class ThreadsExecutor implements Executor {
       traces,
       contracts,
       rehearses,
-      loopUse: { sums: this.#loopUse.buffer, skills: this.#skillNames },
+      loopTime: { sums: this.#loopTime.buffer, skills: this.#skillNames },
     };
     const pool: ThreadPool = new ThreadPool(
       { size, settings, ...poolLimits(this.#options) },

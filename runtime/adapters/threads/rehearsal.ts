@@ -13,7 +13,7 @@ import { CallSites } from "../../skills/host/call-sites.ts";
 import type { PreparedSkill } from "../../skills/host/prepared-skill.ts";
 import type { ThreadOrder } from "../../skills/host/run-order.ts";
 import { SkillHost, type SkillHostOptions } from "../../skills/host/skill-host.ts";
-import { LoopUseCounter, loopUseBytes } from "./loop-use.ts";
+import { SkillLoopTimeCounter, skillLoopTimeBytes } from "./skill-loop-time.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { type TicketedOrder, packOrders, unpackOrders } from "./orders.ts";
 import { Reporter } from "./reporter.ts";
@@ -139,7 +139,7 @@ export async function rehearse({ begin, callsHttp, ...options }: RehearsalOption
   const reporter = new Reporter(
     port1,
     { logLevel: undefined, traces: undefined },
-    new LoopUseCounter(new SharedArrayBuffer(loopUseBytes(1)), [name], monotonicMs),
+    new SkillLoopTimeCounter(new SharedArrayBuffer(skillLoopTimeBytes(1)), [name], monotonicMs),
   );
   // Nothing of it is shared with the worker: neither circuits, nor retries, nor what its threads count.
   const host = new SkillHost({

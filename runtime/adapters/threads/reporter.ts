@@ -7,7 +7,7 @@ import type { HostSink } from "../../skills/host/skill-host.ts";
 import { LogBuffer } from "../../skills/host/run-log.ts";
 import type { LogLevel } from "../../skills/author/context.ts";
 import { taskWorkMs } from "./batch-size.ts";
-import type { LoopUseCounter } from "./loop-use.ts";
+import type { SkillLoopTimeCounter } from "./skill-loop-time.ts";
 import { monotonicMs } from "./monotonic.ts";
 import type { ThreadSettings } from "./wire.ts";
 import { isStepped, SteppedResults } from "./stepped-results.ts";
@@ -37,7 +37,7 @@ export class Reporter {
   /** When the next turn of the loop was asked for; 0 when it was not. */
   #turnSinceMs = noFraction;
 
-  constructor(port: MessagePort, { logLevel, traces }: Pick<ThreadSettings, "logLevel" | "traces">, loopUse: Pick<LoopUseCounter, "held">) {
+  constructor(port: MessagePort, { logLevel, traces }: Pick<ThreadSettings, "logLevel" | "traces">, loopTime: Pick<SkillLoopTimeCounter, "held">) {
     this.#port = port;
     this.#logs = new LogBuffer(logLevel && new Int32Array(logLevel), traces);
     this.sink = {
@@ -63,7 +63,7 @@ export class Reporter {
       log: (line, ids) => {
         if (this.#logs.add(line, ids)) this.#schedule();
       },
-      worked: (skill) => loopUse.held(skill),
+      worked: (skill) => loopTime.held(skill),
     };
   }
 

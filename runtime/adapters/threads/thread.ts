@@ -22,7 +22,7 @@ import { compileSettings, type GivenSettings, readSettings, type SettingsCheck }
 import { StartTimes } from "../../skills/host/start-times.ts";
 import { answerWhenAsked } from "./ask-thread.ts";
 import { collectGarbage } from "./collect-garbage.ts";
-import { LoopUseCounter } from "./loop-use.ts";
+import { SkillLoopTimeCounter } from "./skill-loop-time.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { releaseSlab, unpackOrders } from "./orders.ts";
 import { rehearse } from "./rehearsal.ts";
@@ -172,8 +172,8 @@ export async function open(): Promise<AcceptTask> {
   const { port1, port2 } = new MessageChannel();
   const progress = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT * Object.keys(progressPlaces).length);
   const places = new Int32Array(progress);
-  const { sums, skills: counted } = settings.loopUse;
-  const reporter = new Reporter(port1, settings, new LoopUseCounter(sums, counted, monotonicMs));
+  const { sums, skills: counted } = settings.loopTime;
+  const reporter = new Reporter(port1, settings, new SkillLoopTimeCounter(sums, counted, monotonicMs));
   const { consumers, agent, limits, contracts } = settings;
   // Before anything of a plugin's is loaded: stacks lead to the source where there is a map, and what it prints becomes log lines.
   setSourceMapsSupport(true);

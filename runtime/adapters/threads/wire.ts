@@ -46,7 +46,7 @@ export interface ThreadSettings {
   /** Whether it goes through runs of its own before it takes any. */
   readonly rehearses: boolean;
   /** Where threads count how long the code of each of these skills holds their loops. */
-  readonly loopUse: { readonly sums: SharedArrayBuffer; readonly skills: readonly string[] };
+  readonly loopTime: { readonly sums: SharedArrayBuffer; readonly skills: readonly string[] };
 }
 
 /** A thread's first words: its plugins are imported, its skills are ready. */

@@ -120,7 +120,7 @@ export class SkillProcess implements Caller {
       credentials: new CredentialWatch({ clock, tell: () => undefined }),
       memory: () => undefined,
       loopDelay: () => 0,
-      loopUse: () => 1,
+      mainLoopUse: () => 1,
       clock,
       random,
       workerId: `worker-${number}`,

@@ -5,7 +5,7 @@ export const loopLookMs = 1_000;
 /** It limits from so much of its time on: the rest goes by in waking up. */
 export const loopBusyFrom = 0.85;
 
-export class LoopUse {
+export class MainLoopHeadroom {
   readonly #use: () => number;
   #lookedMs = Number.NEGATIVE_INFINITY;
   #isFree = false;

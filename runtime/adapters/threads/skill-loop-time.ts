@@ -13,12 +13,12 @@ const askedFromMs = 0.5;
 const perMs = 1_000;
 
 /** Memory for the sums of so many skills: an Int32 of microseconds for each, wrapping. */
-export function loopUseBytes(skills: number): number {
+export function skillLoopTimeBytes(skills: number): number {
   return Math.max(1, skills) * Int32Array.BYTES_PER_ELEMENT;
 }
 
 /** Counts, in a thread. */
-export class LoopUseCounter {
+export class SkillLoopTimeCounter {
   readonly #sums: Int32Array;
   readonly #numbers: ReadonlyMap<string, number>;
   readonly #nowMs: () => number;
@@ -52,7 +52,7 @@ export class LoopUseCounter {
 }
 
 /** Reads what all threads have counted; often enough that no sum comes round meanwhile, which takes half an hour of one thread. */
-export class LoopUseReader {
+export class SkillLoopTimeReader {
   readonly buffer: SharedArrayBuffer;
   readonly #sums: Int32Array;
   readonly #read: Int32Array;
@@ -60,7 +60,7 @@ export class LoopUseReader {
   readonly #numbers: ReadonlyMap<string, number>;
 
   constructor(skills: readonly string[]) {
-    this.buffer = new SharedArrayBuffer(loopUseBytes(skills.length));
+    this.buffer = new SharedArrayBuffer(skillLoopTimeBytes(skills.length));
     this.#sums = new Int32Array(this.buffer);
     this.#read = new Int32Array(this.#sums.length);
     this.#heldMs = new Float64Array(this.#sums.length);

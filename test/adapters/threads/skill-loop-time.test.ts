@@ -1,12 +1,12 @@
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
-import { LoopUseCounter, LoopUseReader } from "#runtime/adapters/threads/loop-use.ts";
+import { SkillLoopTimeCounter, SkillLoopTimeReader } from "#runtime/adapters/threads/skill-loop-time.ts";
 
 /** One thread with a clock, and a loop that is idle as the test says. */
-function thread(reader: LoopUseReader, skills: readonly string[]) {
+function thread(reader: SkillLoopTimeReader, skills: readonly string[]) {
   let nowMs = 1_000;
   let idleMs = 400;
-  const counter = new LoopUseCounter(
+  const counter = new SkillLoopTimeCounter(
     reader.buffer,
     skills,
     () => nowMs,
@@ -28,7 +28,7 @@ describe("how long code holds the loops of threads", () => {
   const skills = ["computes", "waits"];
 
   test("is summed by skill, over all threads, without what loops were idle", () => {
-    const reader = new LoopUseReader(skills);
+    const reader = new SkillLoopTimeReader(skills);
     const [one, other] = [thread(reader, skills), thread(reader, skills)];
     // What a thread does before its first run is nobody's.
     for (const each of [one, other]) each.works(300, "waits");
@@ -45,7 +45,7 @@ describe("how long code holds the loops of threads", () => {
   });
 
   test("goes on past what one sum holds, and knows nothing of other skills", () => {
-    const reader = new LoopUseReader(skills);
+    const reader = new SkillLoopTimeReader(skills);
     const one = thread(reader, skills);
     one.works(1, "computes");
     for (let turn = 0; turn < 10; turn += 1) {
