@@ -121,7 +121,7 @@ export class ThreadsExecutor implements Executor {
     const lanes = new Set<Lane>();
     for (let index = 0; index < orders.length; index += 1) {
       const order = orders[index]!;
-      const lane = this.#laneOf(order);
+      const lane = this.#isDown === undefined ? this.#laneOf(order) : undefined;
       const why = this.#isDown ?? (lane === undefined ? `no thread runs a skill '${order.skill}'` : lane.isDown);
       if (lane === undefined || why !== undefined) {
         this.#answerLater(order.runId, { kind: "not-started", why: why ?? "" });

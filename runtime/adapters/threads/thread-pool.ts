@@ -218,9 +218,10 @@ export class ThreadPool {
 
   async stop(): Promise<void> {
     this.#isStopped = true;
-    await Promise.all(Array.from(this.#threads.values(), (thread) => this.#closeResources(thread)));
+    // Closing takes time, in which neither is to ring: the one starts threads.
     clearTimeout(this.#startTimer);
     clearTimeout(this.#rebuildTimer);
+    await Promise.all(Array.from(this.#threads.values(), (thread) => this.#closeResources(thread)));
     for (const thread of this.#threads.values()) this.#close(thread);
     this.#threads.clear();
     for (const thread of this.#leaked) clearTimeout(thread.endTimer);
@@ -371,6 +372,8 @@ export class ThreadPool {
 
   /** A thread is up when it has said hello and piscina takes tasks for it. */
   #welcome(threadId: number): void {
+    // One that piscina has made meanwhile is ended with it.
+    if (this.#isStopped) return;
     const hello = this.#hellos.get(threadId);
     const piscina = [...this.#piscinas].find(({ threads }) => threads.some((worker) => worker.threadId === threadId));
     const worker = piscina?.threads.find((worker) => worker.threadId === threadId);

@@ -399,6 +399,17 @@ test("an executor whose threads cannot start says why, is not ready, and still a
   assert.ok(!executor.isReady());
 });
 
+test("once it is stopped, no thread is started for a run that is to be apart", async (t) => {
+  const { executor, post, answer } = await start(t, { threads: 1 });
+  await executor.stop();
+  let made = 0;
+  const hear = (): void => void (made += 1);
+  process.on("worker", hear);
+  t.after(() => process.off("worker", hear));
+  assert.deepEqual(await answer(post("noop", { apart: true })[0] ?? 0), { kind: "not-started", why: "the threads were stopped" });
+  assert.equal(made, 0);
+});
+
 test("threads that hang while they start are given up in time", async (t) => {
   const hanging = await writePlugin(t, "await new Promise(() => setTimeout(() => {}, 1e9))");
   const executor = make({ startTimeoutMs: 300, plugins: [{ name: "hanging", ...hanging, skills: sharedSkills }] });

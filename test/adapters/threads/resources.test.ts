@@ -5,7 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type TestContext, test } from "node:test";
+import type { Worker } from "node:worker_threads";
 import { type ThreadsExecutor, createThreadsExecutor } from "#runtime/adapters/threads/executor.ts";
+import type { ThreadsExecutorOptions } from "#runtime/adapters/threads/thread-options.ts";
 import { defaultDecodeLimits } from "#runtime/core/read-route.ts";
 import type { Plugin } from "#runtime/index.ts";
 import { retryLedgerBytes } from "#runtime/policy/retry-ledger.ts";
@@ -20,8 +22,8 @@ interface Made {
   readonly folder: string;
 }
 
-/** An executor of one thread, whose plugin has these resources, declared as text. */
-function make(t: TestContext, resources: string, endWithinMs = 5_000): Made {
+/** An executor whose plugin has these resources, declared as text. */
+function make(t: TestContext, resources: string, options: Partial<ThreadsExecutorOptions> = {}): Made {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-resources-"));
   const lines = join(folder, "lines");
   writeFileSync(
@@ -50,8 +52,9 @@ export default definePlugin({ resources, skills: [defineSkill({ name: "noop", ha
     retries: new SharedArrayBuffer(retryLedgerBytes),
     limits: defaultDecodeLimits,
     threads: 1,
-    endWithinMs,
+    endWithinMs: 5_000,
     log: (all) => logged.push(...all.map(({ message }) => message)),
+    ...options,
   });
   t.after(async () => {
     await executor.stop();
@@ -106,11 +109,38 @@ test("those that are not closed in the time that all of a thread have are named 
   const { executor, logged } = make(
     t,
     `["one", "two", "quick"].map((name) => defineResource({ name, openAt: "start", open: () => 1, close: () => name === "quick" || new Promise(() => {}), closeTimeoutMs: 60_000 }))`,
-    200,
+    { endWithinMs: 200 },
   );
   await executor.start(deafListener);
   await executor.stop();
   assert.deepEqual(logged, [
     "expected a thread to close its resources within the 200 ms that all of them have (stuckThreads.endWithinMs), found open: 'one', 'two'; what they hold ends with the thread",
   ]);
+});
+
+test("while threads close their resources, none is started for one that is missing", async (t) => {
+  const { executor, folder } = make(
+    t,
+    `(() => {
+  if (there()) throw new Error("it cannot start any more");
+  return [defineResource({ name: "held", openAt: "start", open: () => 1, close: () => new Promise(() => {}), closeTimeoutMs: 60_000 })];
+})()`,
+    { threads: 2, rebuildDelayMs: 1_000 },
+  );
+  const workers: Worker[] = [];
+  const hear = (worker: Worker): void => void workers.push(worker);
+  process.on("worker", hear);
+  t.after(() => process.off("worker", hear));
+  const losses: boolean[] = [];
+  await executor.start({ ...deafListener, threadLost: (_why, replaced) => losses.push(replaced) });
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  writeFileSync(join(folder, "there"), "");
+  await workers[0]?.terminate();
+  await eventually("its loss to be told", () => losses.length > 0);
+  assert.deepEqual(losses, [false]);
+  const made = workers.length;
+  const stopped = executor.stop();
+  t.mock.timers.tick(5_000);
+  await stopped;
+  assert.equal(workers.length, made);
 });
