@@ -45,6 +45,7 @@ export class Driver {
       threadLost: (why) => {
         throw new Error(`expected no thread to be lost: ${why}`);
       },
+      threadReplaced: () => undefined,
       threadStuck: ({ why }) => {
         throw new Error(`expected no thread to be stuck: ${why}`);
       },

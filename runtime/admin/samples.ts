@@ -48,6 +48,7 @@ function ofWorker(view: WorkerView, threads: number): readonly MetricSample[] {
     { name: "holdfast_threads", labels: { state: "configured" }, value: threads },
     { name: "holdfast_threads", labels: { state: "stuck" }, value: view.threads.stuck },
     { name: "holdfast_threads", labels: { state: "leaked" }, value: view.threads.leaked },
+    { name: "holdfast_threads", labels: { state: "missing" }, value: view.threads.missing },
   ];
 }
 

@@ -195,6 +195,8 @@ export type RuntimeEvent =
   /** A new receiver had not helped. */
   | { readonly type: "connection.rebuilt"; readonly source: string; readonly why: string }
   | { readonly type: "thread.lost"; readonly why: string; readonly replaced: boolean }
+  /** A thread whose loss was told as not replaced is replaced after all; `missing` others are not yet. */
+  | { readonly type: "thread.replaced"; readonly why: string; readonly missing: number }
   /** A thread lets nothing in any more, and a run is past its time because of that; `end`: it does again, by itself. The texts are empty where nothing is known. */
   | {
       readonly type: "thread.stuck";

@@ -52,6 +52,7 @@ const shown: Readonly<Record<FieldOf<RuntimeEvent>, true>> = {
   latencyMs: true,
   leaked: true,
   leakedMax: true,
+  missing: true,
   leftMs: true,
   letters: true,
   limitBytes: true,

@@ -232,7 +232,12 @@ const rows = {
   },
   holdfast_executing_runs: { type: "gauge", labels: [], unit: "runs", help: "Runs that are in a thread." },
   holdfast_held_bytes: { type: "gauge", labels: [], unit: "bytes", help: "Bytes of the bodies that are held." },
-  holdfast_threads: { type: "gauge", labels: ["state"], unit: "threads", help: "Skill threads that are configured, stuck, or leaked." },
+  holdfast_threads: {
+    type: "gauge",
+    labels: ["state"],
+    unit: "threads",
+    help: "Skill threads that are configured, stuck, leaked, or missing because they could not be replaced.",
+  },
   holdfast_event_loop_delay_seconds: { type: "gauge", labels: [], unit: "seconds", help: "The longest delay of the main thread's event loop lately." },
   holdfast_event_loop_utilization_ratio: {
     type: "gauge",

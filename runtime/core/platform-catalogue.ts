@@ -202,7 +202,14 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
     dependency: text("the dependency"),
     state: oneOf(["closed", "open", "half-open", "isolated"], "its state now"),
   }),
-  "thread.lost": row("ThreadLost", "a thread ended", { why, replaced: flag("whether there is another one in its place") }),
+  "thread.lost": row("ThreadLost", "a thread ended", {
+    why,
+    replaced: flag("whether there is another one in its place; `ThreadReplaced` tells of it where there is later"),
+  }),
+  "thread.replaced": row("ThreadReplaced", "a thread that ended and could not be replaced is replaced after all", {
+    why: text("why it had ended"),
+    missing: count("threads that ended and are not replaced yet"),
+  }),
   "thread.stuck": row("ThreadStuck", "a thread lets nothing in any more, and a run is past its time because of that; or it does again, by itself", {
     state: oneOf(["begin", "end"], "whether that begins or is over"),
     skill: text("the skill whose code holds it; empty where that is unknown"),

@@ -448,6 +448,7 @@ export class Worker {
         this.#threadHealth.lost(why, replaced);
         if (!executor.isReady()) this.#pipelines.pause("threads-down");
       },
+      threadReplaced: (replaced) => this.#threadHealth.replaced(replaced),
       threadStuck: (stuck) => this.#threadHealth.stuck(stuck),
       threadLeaked: (leaked) => this.#threadHealth.leaked(leaked),
       threadsDown: (why) => this.#threadHealth.down(why),

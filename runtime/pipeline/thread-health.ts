@@ -3,7 +3,7 @@
  * leaked keeps memory, and a core perhaps, for as long as the process lives. When too many are, the worker is worn out: a new
  * process is the only way to be rid of them. So it is when some skills have no thread left, and none could be started several times.
  */
-import type { ThreadLeaked, ThreadStuck } from "../ports/executor.ts";
+import type { ThreadLeaked, ThreadReplaced, ThreadStuck } from "../ports/executor.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 
 export interface ThreadHealthOptions {
@@ -26,6 +26,10 @@ export class ThreadHealth {
 
   lost(why: string, replaced: boolean): void {
     this.#options.telemetry.emit({ type: "thread.lost", why, replaced });
+  }
+
+  replaced({ why, missing }: ThreadReplaced): void {
+    this.#options.telemetry.emit({ type: "thread.replaced", why, missing });
   }
 
   stuck({ isOver, ...stuck }: ThreadStuck): void {

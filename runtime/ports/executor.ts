@@ -119,9 +119,19 @@ export interface ThreadLeaked {
   readonly leaked: number;
 }
 
+/** A lost thread that could not be replaced is, after all. */
+export interface ThreadReplaced {
+  /** Why it was lost. */
+  readonly why: string;
+  /** Such threads that are still not. */
+  readonly missing: number;
+}
+
 export interface ThreadsView {
   readonly stuck: number;
   readonly leaked: number;
+  /** Lost ones that could not be replaced so far. */
+  readonly missing: number;
 }
 
 /** What a run may ask for, and what it is told: the state of its session (null for none), or what its message was. */
@@ -150,6 +160,7 @@ export interface ExecutorListener {
   results(results: readonly RunResult[]): void;
   /** A thread ended and was, or could not be, replaced. `why` names the runs that it was at, three at most. */
   threadLost(why: string, replaced: boolean): void;
+  threadReplaced(replaced: ThreadReplaced): void;
   threadStuck(stuck: ThreadStuck): void;
   threadLeaked(leaked: ThreadLeaked): void;
   /** Of some skills no thread is left, and none is tried to be started any more. */
@@ -163,6 +174,7 @@ export const deafListener: ExecutorListener = {
   questions: () => undefined,
   results: () => undefined,
   threadLost: () => undefined,
+  threadReplaced: () => undefined,
   threadStuck: () => undefined,
   threadLeaked: () => undefined,
   threadsDown: () => undefined,

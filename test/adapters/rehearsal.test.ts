@@ -72,7 +72,17 @@ test("a rehearsal is seen nowhere: no result, step, question, log line, retry or
     log: (lines) => heard.push(...lines.map(({ message }) => `log: ${message}`)),
   });
   t.after(() => executor.stop());
-  const names: readonly (keyof ExecutorListener)[] = ["steps", "usage", "questions", "results", "threadLost", "threadStuck", "threadLeaked", "threadsDown"];
+  const names: readonly (keyof ExecutorListener)[] = [
+    "steps",
+    "usage",
+    "questions",
+    "results",
+    "threadLost",
+    "threadReplaced",
+    "threadStuck",
+    "threadLeaked",
+    "threadsDown",
+  ];
   await executor.start(Object.fromEntries(names.map((name) => [name, () => void heard.push(name)])) as unknown as ExecutorListener);
   await executor.stop();
   assert.deepEqual(heard, []);

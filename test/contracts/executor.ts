@@ -3,7 +3,17 @@ import { strict as assert } from "node:assert";
 import { type TestContext, test } from "node:test";
 import type { CallReport, RunAnswer } from "../../runtime/core/outcome.ts";
 import type { SkillMessage } from "../../runtime/core/skill-message.ts";
-import type { Executor, ExecutorListener, RunOrder, RunResult, StepRequest, ThreadLeaked, ThreadStuck, UsageRequest } from "../../runtime/ports/executor.ts";
+import type {
+  Executor,
+  ExecutorListener,
+  RunOrder,
+  RunResult,
+  StepRequest,
+  ThreadLeaked,
+  ThreadReplaced,
+  ThreadStuck,
+  UsageRequest,
+} from "../../runtime/ports/executor.ts";
 import { envelope, json } from "../support/event-messages.ts";
 import { eventually } from "../support/eventually.ts";
 
@@ -13,6 +23,7 @@ export interface ExecutorBundle {
   readonly requests: StepRequest[];
   readonly needs: UsageRequest[];
   readonly losses: { readonly why: string; readonly replaced: boolean }[];
+  readonly replaced: ThreadReplaced[];
   readonly stuck: ThreadStuck[];
   readonly leaked: ThreadLeaked[];
   /** Why skills have no threads any more. */
@@ -52,6 +63,9 @@ export async function startExecutor(t: TestContext, executor: Executor): Promise
     threadLost(why, replaced) {
       bundle.losses.push({ why, replaced });
     },
+    threadReplaced(replaced) {
+      bundle.replaced.push(replaced);
+    },
     threadStuck(stuck) {
       bundle.stuck.push(stuck);
     },
@@ -68,6 +82,7 @@ export async function startExecutor(t: TestContext, executor: Executor): Promise
     requests: [],
     needs: [],
     losses: [],
+    replaced: [],
     stuck: [],
     leaked: [],
     downs: [],

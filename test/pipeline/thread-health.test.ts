@@ -41,6 +41,13 @@ test("a thread that ends after all is said to, and counts no more", async () => 
   assert.deepEqual(told, ["begin 1", "end 0", "begin 1"]);
 });
 
+test("a thread that could not be replaced is said to be when it is after all", async () => {
+  const world = new World();
+  const { executor, telemetry } = await world.start();
+  executor.replaceThread({ why: "it exited with code 7", missing: 1 });
+  assert.deepEqual(telemetry.events.at(-1), { type: "thread.replaced", why: "it exited with code 7", missing: 1 });
+});
+
 test("a stuck thread is said to be one, with what holds it and since when, and to turn again", async () => {
   const world = new World();
   const { executor, telemetry } = await world.start();

@@ -15,6 +15,7 @@ import type {
   RunResult,
   StepAcknowledgement,
   StepRequest,
+  ThreadReplaced,
   ThreadStuck,
   UsageAnswer,
 } from "#runtime/ports/executor.ts";
@@ -259,7 +260,7 @@ export class ScriptedExecutor implements Executor {
     return 0;
   }
 
-  readonly threads = { stuck: 0, leaked: 0 };
+  readonly threads = { stuck: 0, leaked: 0, missing: 0 };
 
   /** Tells of a thread that does not end, one of so many. */
   leakThread(leaked: number, isOver = false): void {
@@ -269,6 +270,11 @@ export class ScriptedExecutor implements Executor {
   /** Tells that some skills have no threads any more. */
   bringThreadsDown(why: string): void {
     this.#listener?.threadsDown(why);
+  }
+
+  /** Tells that one that could not be replaced is. */
+  replaceThread(replaced: ThreadReplaced): void {
+    this.#listener?.threadReplaced(replaced);
   }
 
   stickThread(stuck: ThreadStuck): void {

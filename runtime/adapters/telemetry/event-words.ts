@@ -52,6 +52,7 @@ const levels = {
   "receiver.rebuilt": "warn",
   "connection.rebuilt": "error",
   "thread.lost": "error",
+  "thread.replaced": "info",
   "thread.stuck": "warn",
   "thread.leaked": "error",
   "credential.failing": "error",

@@ -189,13 +189,12 @@ export class ThreadsExecutor implements Executor {
   }
 
   get unbegun(): number {
-    let sum = 0;
-    for (const lane of this.#lanes.values()) sum += lane.unbegun;
-    return sum;
+    return [...this.#lanes.values()].reduce((sum, lane) => sum + lane.unbegun, 0);
   }
 
   get threads(): ThreadsView {
-    return { stuck: this.#threadWatch.stuck, leaked: this.#leaked };
+    const missing = [...this.#lanes.values()].reduce((sum, { pool }) => sum + pool.unreplaced, 0);
+    return { stuck: this.#threadWatch.stuck, leaked: this.#leaked, missing };
   }
 
   get unbegunShared(): number {
@@ -279,6 +278,7 @@ export class ThreadsExecutor implements Executor {
         free: () => this.#lanes.get(name)?.dispatch(),
         lost: (thread, why) => this.#lost(name, thread, why),
         replaced: (why, replaced) => this.#listener?.threadLost(why, replaced),
+        replacedLate: (why) => this.#listener?.threadReplaced({ why, missing: this.threads.missing }),
         leaked: (why, isOver) => {
           this.#leaked += isOver ? -1 : 1;
           this.#listener?.threadLeaked({ isOver, why, leaked: this.#leaked });

@@ -52,6 +52,8 @@ export interface PoolListener {
   lost(thread: PoolThread, why: string): string;
   /** A lost thread was, or could not be, replaced. */
   replaced(why: string, replaced: boolean): void;
+  /** One that could not be replaced is, after all. */
+  replacedLate(why: string): void;
   /** A lost thread does not end: `isOver` when it has after all. */
   leaked(why: string, isOver: boolean): void;
   /** These resources of a thread that is stopped were not closed in the time that all of them have. */
@@ -171,6 +173,8 @@ export class ThreadPool {
   readonly #created = new Set<number>();
   /** Why threads were lost that have not been replaced yet. */
   readonly #losses: string[] = [];
+  /** Why those were lost that could not be replaced, and are missing. */
+  readonly #unreplaced: string[] = [];
   /** The first of them makes all threads, each other one those in the place of threads that are leaked or could not be started. */
   readonly #piscinas = new Set<Piscina>();
   /** Threads that do not end. */
@@ -200,6 +204,11 @@ export class ThreadPool {
 
   get isUp(): boolean {
     return this.#threads.size > 0;
+  }
+
+  /** Lost threads that could not be replaced so far. */
+  get unreplaced(): number {
+    return this.#unreplaced.length;
   }
 
   /** Rejects with what kept a thread from starting. */
@@ -397,9 +406,16 @@ export class ThreadPool {
       this.#refills = 0;
       this.#started?.resolve();
     }
-    const why = this.#losses.shift();
-    if (why !== undefined) this.#listener.replaced(why, true);
+    this.#tellReplaced();
     this.#listener.free();
+  }
+
+  /** A new thread takes the place of one whose loss is not told yet, else of one that was told to be missing. */
+  #tellReplaced(): void {
+    const why = this.#losses.shift();
+    if (why !== undefined) return this.#listener.replaced(why, true);
+    const missing = this.#unreplaced.shift();
+    if (missing !== undefined) this.#listener.replacedLate(missing);
   }
 
   /** What a thread has said and nobody has heard yet. */
@@ -465,7 +481,10 @@ export class ThreadPool {
     }
     this.#dropEmpty();
     const awaited = this.#threads.size === 0 ? 0 : starting;
-    for (const loss of this.#losses.splice(0, Math.max(0, this.#losses.length - awaited))) this.#listener.replaced(`${loss}; ${why}`, false);
+    for (const loss of this.#losses.splice(0, Math.max(0, this.#losses.length - awaited))) {
+      this.#unreplaced.push(loss);
+      this.#listener.replaced(`${loss}; ${why}`, false);
+    }
     if (awaited === 0) clearTimeout(this.#startTimer);
     if (this.#threads.size === 0) this.#rebuild(why);
     else if (this.#missing(starting) > 0) this.#refillLater();

@@ -21,7 +21,7 @@ export interface Worker {
   readonly executing: number;
   readonly isPaused: boolean;
   readonly threadsConfigured: number;
-  readonly threads: { readonly stuck: number; readonly leaked: number };
+  readonly threads: { readonly stuck: number; readonly leaked: number; readonly missing: number };
   readonly sources: readonly { readonly source: string; readonly held: number; readonly trouble?: string }[];
   readonly backlog: readonly { readonly active: number; readonly scheduled: number; readonly deadLettered: number }[];
   readonly intake: readonly {

@@ -45,6 +45,7 @@ export function newsOf({ worker, bulkheads, circuits, limits, probes, fleet, let
         : [bad(`The last probe of ${source} has ${last.state === "failed" ? "failed" : "not come back"}: ${last.why}`)];
     }),
     ...(worker.threads.stuck > 0 ? [bad(`${worker.threads.stuck} skill threads are stuck`)] : []),
+    ...(worker.threads.missing > 0 ? [bad(`${worker.threads.missing} skill threads could not be replaced, and are missing`)] : []),
     ...worker.storeSuspect.map(({ why }) => bad(`The run store is in doubt: ${why}`)),
     ...(worker.loadShedding.isActive ? [warn(`Less important messages are given back because of ${worker.loadShedding.why ?? "load"}`)] : []),
     ...[...worker.latency.skills, ...worker.latency.dependencies]

@@ -139,7 +139,7 @@ export class HostExecutor implements Executor {
     return 0;
   }
 
-  readonly threads = { stuck: 0, leaked: 0 };
+  readonly threads = { stuck: 0, leaked: 0, missing: 0 };
 
   get unbegunShared(): number {
     return 0;

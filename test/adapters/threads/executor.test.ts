@@ -465,7 +465,7 @@ test("a thread that cannot be replaced is tried again while others live", async 
   const source = `export { default } from ${JSON.stringify(entry)};`;
   const flickering = await writePlugin(t, source);
   const [index, restarted] = ["index.mjs", "restarted"].map((name) => join(flickering.folder, name)) as [string, string];
-  const { executor, post, answer, losses, results } = await start(t, {
+  const { executor, post, answer, losses, replaced, results } = await start(t, {
     threads: 2,
     rebuildDelayMs: 1,
     rehearses: false,
@@ -474,7 +474,7 @@ test("a thread that cannot be replaced is tried again while others live", async 
   await rm(index);
   assert.equal((await answer(post("exit")[0] ?? 0)).kind, "thread-lost");
   assert.equal((await eventually("it to be told", () => losses[0], 20_000)).replaced, false);
-  assert.ok(executor.isReady());
+  assert.deepEqual([executor.isReady(), executor.threads.missing, replaced], [true, 1, []]);
   await writeFile(index, `import { writeFileSync } from "node:fs"; writeFileSync(${JSON.stringify(restarted)}, ""); ${source}`);
   await eventually("another try", () => existsSync(restarted), 20_000);
   // One thread is held, and takes one run more: of two, the other thread gets one.
@@ -482,4 +482,7 @@ test("a thread that cannot be replaced is tried again while others live", async 
   await eventually("it to begin", () => executor.unbegun === 0);
   const runIds = [...post("noop"), ...post("noop")];
   await eventually("one of them to end", () => results.some(({ runId }) => runIds.includes(runId)), 20_000);
+  // That it is missing is over, and was said to be.
+  assert.deepEqual([losses.length, executor.threads.missing, replaced.map(({ missing }) => missing)], [1, 0, [0]]);
+  assert.match(replaced[0]?.why ?? "", /process\.exit|exited with code 7/);
 });

@@ -119,11 +119,11 @@ test("a thread in native code is given up and replaced, and its runs are answere
   assert.equal(partOf(await answer(culprit ?? 0)), "guilty");
   assert.equal(partOf(await answer(other ?? 0)), "bystander");
   assert.match((await eventually("a replacement", () => losses[0], 20_000)).why, /native code of 'native' .* did not end within 300 ms/);
-  assert.deepEqual([leaked.map(({ isOver }) => isOver), executor.threads, executor.isReady()], [[false], { stuck: 0, leaked: 1 }, true]);
+  assert.deepEqual([leaked.map(({ isOver }) => isOver), executor.threads, executor.isReady()], [[false], { stuck: 0, leaked: 1, missing: 0 }, true]);
   assert.equal((await answer(post("noop")[0] ?? 0)).kind, "completed");
   pipe.release();
   await eventually("it to end", () => leaked.at(-1)?.isOver === true);
-  assert.deepEqual(executor.threads, { stuck: 0, leaked: 0 });
+  assert.deepEqual(executor.threads, { stuck: 0, leaked: 0, missing: 0 });
   assert.equal((await answer(post("noop")[0] ?? 0)).kind, "completed");
   const ended = t.mock.method(Piscina.prototype, "destroy");
   await executor.stop();
