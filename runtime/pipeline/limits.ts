@@ -14,6 +14,8 @@ import type { Work } from "./work.ts";
 
 /** After a draw that failed nothing is drawn for its key for so long. */
 const failedPauseMs = 1_000;
+/** Runs whose units are here and that are held up, as while the store is down, are looked at again so much later; what lets them go says so, too. */
+const heldUpMs = 100;
 
 export interface LimitsOptions {
   readonly clock: Clock;
@@ -103,6 +105,7 @@ export class Limits {
     if (this.#isStopped) return;
     const { limits, clock } = this.#options;
     if (limits.waiting > 0) this.#options.moved();
+    limits.nextInProgress(clock.monotonicMs());
     this.#answer();
     this.#wakeIn(limits.dueMs(clock.monotonicMs()));
     if (limits.isActive) this.#lookLater();
@@ -117,11 +120,12 @@ export class Limits {
   #wakeIn(dueMs: number): void {
     if (dueMs === Number.POSITIVE_INFINITY) return;
     const { clock } = this.#options;
-    const atMs = clock.monotonicMs() + dueMs;
+    const inMs = dueMs > 0 ? dueMs : heldUpMs;
+    const atMs = clock.monotonicMs() + inMs;
     if (atMs >= this.#wakeAtMs) return;
     this.#wake?.cancel();
     this.#wakeAtMs = atMs;
-    this.#wake = clock.after(dueMs, () => {
+    this.#wake = clock.after(inMs, () => {
       this.#wakeAtMs = Number.POSITIVE_INFINITY;
       this.#goOn();
     });
@@ -133,7 +137,7 @@ export class Limits {
       this.#look = undefined;
       const back = limits.look(clock.monotonicMs());
       if (back.length > 0) shared.draw(back).catch((error: unknown) => this.#tellDown(error));
-      this.#goOn();
+      this.#flush();
     });
   }
 }

@@ -111,9 +111,10 @@ export function rateOf(policy: LimitPolicy, unit: LimitUnit): BucketRate | undef
 export class RateLimits<Run extends Limitable> implements Permits<Run> {
   readonly #gates: readonly (Gate | undefined)[];
   readonly #shares = new Map<string, Entry<Run>>();
-  /** Shares that may have something to draw. */
+  /** Shares that may have something to draw, beside those that runs wait for. */
   readonly #touched = new Set<Entry<Run>>();
-  readonly #waitedFor = new Set<Share<Run>>();
+  /** Shares that runs wait for: each may have something to draw at any time, whatever took the units of those that wait. */
+  readonly #waitedFor = new Set<Entry<Run>>();
   readonly #permits = new Map<Run, Permit>();
   readonly #drawing = new Map<string, { readonly share: Share<Run>; readonly draw: BucketDraw }>();
   /** Runs in progress that wait for more. */
@@ -139,7 +140,7 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
 
   get waiting(): number {
     let sum = 0;
-    for (const share of this.#waitedFor) sum += share.waiting;
+    for (const { share } of this.#waitedFor) sum += share.waiting;
     return sum;
   }
 
@@ -241,35 +242,28 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
   /** Runs that may begin now, having taken what they need, and those that cannot wait any longer. */
   next(nowMs: number): LaneAnswer<Run> {
     const answer: LaneAnswer<Run> = { admitted: [], postponed: [], limited: [] };
-    for (const share of this.#waitedFor) {
-      for (let place = share.first(); place !== undefined && share.canSpend(place.cost, nowMs); place = share.first()) {
-        const { waiter } = place;
-        const blocking = waiter.costs.find((cost) => cost.share !== share && !cost.share.canSpend(cost.units, nowMs));
-        share.dequeue();
-        if (blocking !== undefined) this.#wait(waiter, blocking);
-        else if (this.#take(waiter)) answer.admitted.push(waiter.run);
-      }
-      for (const { waiter, forMs } of share.refuse(nowMs)) {
-        const cost = waiter.costs.find((one) => one.share === share);
-        if (waiter.more !== undefined) this.#answer(waiter.more, Math.max(1, forMs));
-        else if (cost !== undefined) answer.postponed.push({ run: waiter.run, answer: postponed(cost, forMs) });
-      }
-      if (share.waiting === 0) this.#waitedFor.delete(share);
-    }
+    for (const entry of this.#waitedFor) this.#moveOn(entry, "all", nowMs, answer);
     return answer;
+  }
+
+  /** The same of runs in progress alone, which are answered also while none may begin. */
+  nextInProgress(nowMs: number): void {
+    if (this.#askers.size === 0) return;
+    for (const entry of this.#waitedFor) this.#moveOn(entry, "first", nowMs, { admitted: [], postponed: [], limited: [] });
   }
 
   /** Takes all runs out that have not begun. */
   clear(): void {
-    for (const share of this.#waitedFor) {
-      share.remove(({ more }) => more === undefined);
-      if (share.waiting === 0) this.#waitedFor.delete(share);
+    for (const entry of this.#waitedFor) {
+      entry.share.remove(({ more }) => more === undefined);
+      if (entry.share.waiting === 0) this.#waitedFor.delete(entry);
     }
   }
 
   /** What is to be drawn now; each must be answered. */
   draws(nowMs: number): readonly ShareDraw[] {
     const draws: ShareDraw[] = [];
+    for (const entry of this.#waitedFor) this.#touched.add(entry);
     for (const { key, share } of this.#touched) {
       const draw = share.ask(nowMs);
       if (draw === undefined) continue;
@@ -295,7 +289,7 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
   look(nowMs: number): readonly ShareDraw[] {
     const back: ShareDraw[] = [];
     for (const [key, { share }] of this.#shares) {
-      const units = share.look();
+      const units = share.look(nowMs);
       if (units !== 0) back.push({ key, ...share.rate, need: 0, want: 0, back: units, waitMaxMs: 0 });
       if (share.isIdle(nowMs)) this.#shares.delete(key);
     }
@@ -310,7 +304,7 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
   /** Until the next of the runs that wait can go on; `Infinity` when only an answer can make one. */
   dueMs(nowMs: number): number {
     let due = Number.POSITIVE_INFINITY;
-    for (const share of this.#waitedFor) due = Math.min(due, share.dueMs(nowMs));
+    for (const { share } of this.#waitedFor) due = Math.min(due, share.dueMs(nowMs));
     return due;
   }
 
@@ -343,6 +337,40 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
     return true;
   }
 
+  /** Serves those that wait for a share, and refuses those whose time is over: all of them, or those that go first. */
+  #moveOn(entry: Entry<Run>, whom: "all" | "first", nowMs: number, answer: LaneAnswer<Run>): void {
+    const { share } = entry;
+    for (let place = share.first(); place !== undefined && share.canSpend(place.cost, nowMs); place = share.first()) {
+      if (whom === "first" && !place.isFirst) break;
+      share.dequeue();
+      const waiter = this.#renewed(place.waiter);
+      const blocking = waiter.costs.find((cost) => cost.share !== share && !cost.share.canSpend(cost.units, nowMs));
+      if (blocking !== undefined) this.#wait(waiter, blocking);
+      else if (this.#take(waiter)) answer.admitted.push(waiter.run);
+    }
+    const refused = share.refuse(nowMs, whom);
+    for (const { waiter, forMs } of refused) {
+      const cost = waiter.costs.find((one) => one.share === share);
+      if (waiter.more !== undefined) this.#answer(waiter.more, Math.max(1, forMs));
+      else if (cost !== undefined) answer.postponed.push({ run: waiter.run, answer: postponed(cost, forMs) });
+    }
+    if (share.waiting === 0) this.#waitedFor.delete(entry);
+    else if (refused.length > 0) this.#asks();
+  }
+
+  /** While it waited for one share, another of its own may have been forgotten, as nobody used it: it goes by the one that is there now. */
+  #renewed(waiter: Waiter<Run>): Waiter<Run> {
+    if (waiter.costs.every(({ entry }) => this.#shares.get(entry.key) === entry)) return waiter;
+    const costs = waiter.costs.flatMap((cost): Cost<Run>[] => {
+      const { key, limit, unit } = cost.entry;
+      const rate = rateOf(limit.policy, unit);
+      if (rate === undefined) return [];
+      const entry = this.#entryOf(key, rate, limit, unit);
+      return [{ entry, share: entry.share, units: cost.units }];
+    });
+    return { ...waiter, costs };
+  }
+
   #touch(entry: Entry<Run>): void {
     this.#touched.add(entry);
     this.#asks();
@@ -356,8 +384,8 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
       share.enqueueFirst(waiter, some, waiter.untilMs);
       this.#askers.add(waiter.run);
     }
-    this.#waitedFor.add(share);
-    this.#touch(entry);
+    this.#waitedFor.add(entry);
+    this.#asks();
   }
 
   /** Takes what it needs; true for a run that may begin by it. */
@@ -384,12 +412,16 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
   /** What the run waits for was for the execution that has ended. */
   #stopAsking(run: Run): void {
     if (!this.#askers.delete(run)) return;
-    for (const share of this.#waitedFor) share.remove((waiter) => waiter.run === run && waiter.more !== undefined);
+    for (const { share } of this.#waitedFor) share.remove((waiter) => waiter.run === run && waiter.more !== undefined);
   }
 
   #correct(run: Run, number: number, usage: Usage): void {
     const gate = this.#gates[number];
-    for (const { share, entry } of gate === undefined ? [] : this.#costsOf(run, gate, usage)) share.correct(usage[entry.unit]);
+    for (const { share, entry } of gate === undefined ? [] : this.#costsOf(run, gate, usage)) {
+      share.correct(usage[entry.unit]);
+      // The units of those that wait were used, or there are more.
+      if (share.waiting > 0) this.#asks();
+    }
   }
 
   #costsOf(run: Run, gate: Gate, usage: Usage): Cost<Run>[] {

@@ -23,6 +23,8 @@ interface Flow {
 
 interface Place<Waiter> {
   readonly waiter: Waiter;
+  /** Before all that are not. */
+  readonly isFirst: boolean;
   readonly cost: number;
   /** It waits no longer. */
   readonly untilMs: number;
@@ -108,13 +110,14 @@ export class RateShare<Waiter> {
   }
 
   enqueue(waiter: Waiter, cost: number, untilMs: number): void {
-    this.#places.push({ waiter, cost, untilMs });
+    this.#places.push({ waiter, isFirst: false, cost, untilMs });
     this.#waitingCost += cost;
   }
 
-  /** Before all others: who holds something already, and cannot go on. */
+  /** Before all others, but behind those before it that came here so: what holds something already, and cannot go on. */
   enqueueFirst(waiter: Waiter, cost: number, untilMs: number): void {
-    this.#places.unshift({ waiter, cost, untilMs });
+    const behind = this.#places.findIndex(({ isFirst }) => !isFirst);
+    this.#places.splice(behind < 0 ? this.#places.length : behind, 0, { waiter, isFirst: true, cost, untilMs });
     this.#waitingCost += cost;
   }
 
@@ -163,14 +166,14 @@ export class RateShare<Waiter> {
     }
   }
 
-  /** Takes out those whose units do not come in time; each is told how long to stay away. */
-  refuse(nowMs: number): { readonly waiter: Waiter; readonly forMs: number }[] {
+  /** Takes out those, of all or of those that go first, whose units do not come in time; each is told how long to stay away. */
+  refuse(nowMs: number, whom: "all" | "first" = "all"): { readonly waiter: Waiter; readonly forMs: number }[] {
     const refused: { readonly waiter: Waiter; readonly forMs: number }[] = [];
     let covered = this.owned;
-    this.#places = this.#places.filter(({ waiter, cost, untilMs }) => {
+    this.#places = this.#places.filter(({ waiter, isFirst, cost, untilMs }) => {
       covered -= cost;
       const isInTime = covered >= 0 ? untilMs > nowMs : this.#freeAtMs <= untilMs && untilMs > nowMs;
-      if (isInTime) return true;
+      if (isInTime || !(isFirst || whom === "all")) return true;
       covered += cost;
       this.#waitingCost -= cost;
       refused.push({ waiter, forMs: this.promise(cost, nowMs) });
@@ -187,7 +190,9 @@ export class RateShare<Waiter> {
   }
 
   /** Call it every `shareMs`: how many units are to be given back, less than 0 for those that were used beyond; 0 for none. */
-  look(): number {
+  look(nowMs: number): number {
+    // What flowed in while nobody asked lies here, too.
+    this.#takeIn(nowMs);
     const { owned } = this;
     let back = 0;
     if (this.#places.length === 0 && !this.#isAsking) back = owned < 0 ? owned : Math.max(0, Math.min(owned, this.#lowest));

@@ -314,4 +314,57 @@ describe("limits", () => {
     assert.equal(world.broker.open.length, 4);
     assert.ok(world.broker.stored.every(({ state }) => state === "completed" || state === "active"));
   });
+
+  test("let a run in progress go on whose units others have used beyond what they took", async () => {
+    const world = limited([{ tokensPerMinute: 6_000, burstMs: 50 }]);
+    const process = await world.start();
+    process.executor.script = async (run) => {
+      await run.takes(10);
+      assert.equal(await run.asks(0, { requests: 0, tokens: 4 }, 30_000), 0);
+      await run.takes(5);
+      run.called("api", "succeeded", { requests: 1, tokens: 25 });
+      return completedAnswer;
+    };
+    sendMany(world, 4);
+    await world.clock.advance(3_000);
+    assert.deepEqual(process.telemetry.outcomes, Array(4).fill("completed"));
+  });
+
+  test("answer a run in progress also while the worker stops", async () => {
+    const world = limited([{ requestsPerMinute: 60, burstMs: 1_000 }]);
+    const { executor, telemetry, worker } = await world.start();
+    executor.script = async (run) => {
+      await run.takes(10);
+      assert.equal(await run.asks(0, { requests: 1, tokens: 0 }, 30_000), 0);
+      return completedAnswer;
+    };
+    sendMany(world, 1);
+    await world.clock.advance(100);
+    await world.clock.finish("the worker to stop", worker.stop(5_000), 1_500);
+    assert.deepEqual(telemetry.outcomes, ["completed"]);
+  });
+
+  test("answer a run in progress also while the store is down, and let those that wait begin once it is back", async () => {
+    const world = limited([{ requestsPerMinute: 60, burstMs: 1_000 }]);
+    const { executor, store, telemetry } = await world.start();
+    let answeredMs = 0;
+    executor.script = async (run) => {
+      if (run.eventId !== "calls-x-0") return completedAnswer;
+      await run.takes(200);
+      assert.equal(await run.asks(0, { requests: 1, tokens: 0 }, 30_000), 0);
+      answeredMs = world.clock.monotonicMs();
+      await run.takes(5_000);
+      return completedAnswer;
+    };
+    sendMany(world, 2);
+    await world.clock.advance(100);
+    store.isDown = true;
+    sendMany(world, 1, () => undefined, "free");
+    await world.clock.advance(4_000);
+    assert.ok(answeredMs > 0 && answeredMs < 2_500, `expected an answer when its unit was there, found ${answeredMs} ms`);
+    assert.equal(executor.posted.length, 1);
+    store.isDown = false;
+    await world.clock.advance(3_000);
+    assert.deepEqual(telemetry.outcomes.toSorted(), Array(3).fill("completed"));
+  });
 });

@@ -135,7 +135,7 @@ describe("rate share", () => {
   test("draws in advance by what was spent before the last look, too, and never more than half a second's worth", () => {
     const share = granted({ granted: 900, level: 5_000 }, fast);
     share.spend(900);
-    share.look();
+    share.look(0);
     assert.deepEqual(share.ask(0), { need: 1, want: 500, back: 0, waitMaxMs: 0 });
     const single = granted({ granted: 1, level: 5_000 }, fast);
     single.spend(1);
@@ -148,7 +148,7 @@ describe("rate share", () => {
   test("wants for those behind the first what was spent lately, too", () => {
     const share = granted({ granted: 300, level: 5_000 }, fast);
     share.spend(300);
-    share.look();
+    share.look(0);
     share.enqueue("a", 10, 5_000);
     assert.equal(share.ask(0)?.want, 310);
   });
@@ -215,24 +215,30 @@ describe("rate share", () => {
   test("gives back what nobody has spent from one look to the next", () => {
     const share = granted({ granted: 10, level: 100 }, fast);
     assert.equal(share.canSpend(10, 0), true);
-    assert.equal(share.look(), 0, "expected what has just come to be kept");
+    assert.equal(share.look(0), 0, "expected what has just come to be kept");
     share.spend(4);
-    assert.equal(share.look(), 6);
+    assert.equal(share.look(0), 6);
     assert.equal(share.owned, 0);
-    assert.equal(share.look(), 0);
+    assert.equal(share.look(0), 0);
+  });
+
+  test("gives back what has flowed in and nobody asked for since", () => {
+    const share = granted({ granted: 10, level: 0 }, fast);
+    const inMs = (10 * 60_000) / fast.perMinute;
+    assert.deepEqual([share.look(inMs - 1), share.look(inMs), share.look(inMs + shareMs), share.owned], [0, 0, 10, 0]);
   });
 
   test("keeps what flows in, and what someone waits for", () => {
     const share = granted({ granted: 2, level: 0 });
-    assert.deepEqual([share.look(), share.look(), share.owned], [0, 0, 2]);
+    assert.deepEqual([share.look(0), share.look(0), share.owned], [0, 0, 2]);
     const other = granted({ granted: 4, level: 4 });
     other.canSpend(4, 0);
     other.enqueue("a", 5, 5_000);
-    other.look();
-    assert.equal(other.look(), 0);
+    other.look(0);
+    assert.equal(other.look(0), 0);
     other.ask(0);
     other.dequeue();
-    assert.equal(other.look(), 0, "expected nothing to be given back while more is drawn");
+    assert.equal(other.look(0), 0, "expected nothing to be given back while more is drawn");
   });
 
   test("what was used beyond is charged at the next look, what was not used is there again", () => {
@@ -240,12 +246,12 @@ describe("rate share", () => {
     share.spend(10);
     share.correct(-25);
     assert.equal(share.owned, -25);
-    assert.equal(share.look(), -25);
+    assert.equal(share.look(0), -25);
     assert.equal(share.owned, 0);
     share.correct(3);
     assert.equal(share.canSpend(3, 0), true);
-    share.look();
-    assert.equal(share.look(), 3);
+    share.look(0);
+    assert.equal(share.look(0), 3);
   });
 
   test("a correction is no spending, and takes some back", () => {
@@ -266,7 +272,7 @@ describe("rate share", () => {
     share.enqueue("b", 1, 5_000);
     share.enqueueFirst("a", 2, 4_000);
     share.enqueue("c", 1, 5_000);
-    assert.deepEqual(share.first(), { waiter: "a", cost: 2, untilMs: 4_000 });
+    assert.deepEqual(share.first(), { waiter: "a", isFirst: true, cost: 2, untilMs: 4_000 });
     share.remove((waiter) => waiter !== "c");
     assert.equal(share.waiting, 1);
     assert.deepEqual(share.ask(0), { need: 1, want: 1, back: 0, waitMaxMs: 5_000 });
@@ -306,9 +312,9 @@ describe("rate share", () => {
     assert.equal(share.isIdle(9_000), false);
     share.spend(1);
     assert.equal(share.isIdle(9_000), false, "expected what is spent to be remembered");
-    share.look();
+    share.look(0);
     assert.equal(share.isIdle(9_000), false);
-    share.look();
+    share.look(0);
     assert.equal(share.isIdle(9_000), true);
   });
 
@@ -348,7 +354,8 @@ class Pool {
   step(worker: number, waitMs: number, cost: number): void {
     const before = Math.floor(this.#nowMs / shareMs);
     this.#nowMs += waitMs;
-    if (Math.floor(this.#nowMs / shareMs) > before) for (const share of this.#shares) this.#draw({ need: 0, want: 0, waitMaxMs: 0, back: share.look() });
+    if (Math.floor(this.#nowMs / shareMs) > before)
+      for (const share of this.#shares) this.#draw({ need: 0, want: 0, waitMaxMs: 0, back: share.look(this.#nowMs) });
     this.#shares[worker]?.enqueue(cost, cost, this.#nowMs + 2_000);
     for (const share of this.#shares) {
       const draw = share.ask(this.#nowMs);
