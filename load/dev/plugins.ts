@@ -1,7 +1,7 @@
 /** `holdfast dev --plugin`: plugins of one's own on a broker of this machine, with stand-ins for what they call, and begun afresh when a file is saved. */
-import { type FSWatcher, mkdirSync, mkdtempSync, rmSync, watch } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, dirname, join, relative, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { exitCodes } from "#runtime/cli/exit-codes.ts";
 import { asMessage, writeLogLine } from "#runtime/cli/log-line.ts";
@@ -10,6 +10,7 @@ import { messageOf } from "#runtime/core/errors.ts";
 import { startBroker } from "../broker/broker.ts";
 import { configOf, type DevPlan, environmentOf, findOwnConfig, inputQueue, outputQueue, placeOf, type PluginPlace } from "./dev-config.ts";
 import { WarmWorker, type WarmWorkerOptions } from "./warm-worker.ts";
+import { type FolderWatch, watchFile, watchFolder } from "./watch-folder.ts";
 
 export interface PluginDevOptions {
   readonly plugin: readonly string[];
@@ -131,16 +132,15 @@ class Reloading {
 /** Tests and examples are not what a worker runs. */
 const isOfWorker = (file: string): boolean => !/(?:^|[/\\])(?:node_modules|examples|\.[^/\\]*)(?:[/\\]|$)|\.test\.[mc]?[jt]s$/.test(file);
 
-function watchAll(folders: readonly string[], own: string | undefined, saved: () => void): readonly FSWatcher[] {
+function watchAll(folders: readonly string[], own: string | undefined, saved: () => void): readonly FolderWatch[] {
   let gathering: NodeJS.Timeout | undefined;
   const gather = (): void => {
     clearTimeout(gathering);
     gathering = setTimeout(saved, gatherMs);
   };
-  const watchers = folders.map((folder) => watch(folder, { recursive: true }, (_event, file) => void (file !== null && isOfWorker(file) && gather())));
-  // Editors put a new file in the place of the old one: it is the folder that stays.
-  if (own !== undefined) watchers.push(watch(dirname(own), (_event, file) => void (file === basename(own) && gather())));
-  return watchers;
+  const watching = folders.map((folder) => watchFolder(folder, (file) => void (isOfWorker(file) && gather())));
+  if (own !== undefined) watching.push(watchFile(own, gather));
+  return watching;
 }
 
 function sayWhatItHas(places: readonly PluginPlace[], own: string | undefined): void {
@@ -166,7 +166,7 @@ export async function runPlugins({ plugin, config, set, watch: isWatching = fals
     return { plan: { config: configOf(broker, plugins, folder), own, plugins, set }, stubs: stubsOf(plugins) };
   };
   const reloading = new Reloading({ config: resolve(configFile), folder, env: environmentOf(process.env, places), plan });
-  let watchers: readonly FSWatcher[] = [];
+  let watchers: readonly FolderWatch[] = [];
   try {
     // Ahead of what may be missing in it.
     sayWhatItHas(places, own);
