@@ -1,5 +1,6 @@
 /** `holdfast init`: a project with a configuration, a skill, its test, an image and a workflow. */
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { ConfigurationError, HoldfastError } from "../core/errors.ts";
 import { writeText } from "./output.ts";
@@ -8,7 +9,7 @@ import { readPackageFile } from "./scaffold/package-file.ts";
 import { projectFiles } from "./scaffold/project-files.ts";
 import type { TestRunner } from "./scaffold/skill-files.ts";
 import { writeFiles } from "./scaffold/write-files.ts";
-import { ownPackage } from "../adapters/system/version.ts";
+import { type OwnPackage, ownPackage } from "../adapters/system/version.ts";
 
 export interface InitOptions {
   readonly test: TestRunner;
@@ -38,27 +39,46 @@ function rangeIn(file: string): string | undefined {
   }
 }
 
+/** Whether this is the project itself, rather than a package that was made of it. */
+function isClone(folder: string): boolean {
+  return existsSync(join(folder, "tsconfig.build.json"));
+}
+
+const packedName = ({ name, version }: OwnPackage): string => `${name}-${version}.tgz`;
+
+function pack(from: string, root: string): void {
+  npm(["pack", "--silent", "--pack-destination", root], from, `then run 'npm pack --pack-destination ${root}' there, and 'npm install' in ${root}`);
+}
+
 function install(folder: string): void {
-  const { status, error } = spawnSync("npm", ["install", "--no-audit", "--no-fund", "--loglevel=error"], {
-    cwd: folder,
-    stdio: ["ignore", 2, 2],
-    shell: process.platform === "win32",
-  });
+  npm(["install", "--no-audit", "--no-fund", "--loglevel=error"], folder, "then run 'npm install' there");
+}
+
+function npm(args: readonly string[], cwd: string, then: string): void {
+  const command = `npm ${args[0]}`;
+  const { status, error } = spawnSync("npm", args, { cwd, stdio: ["ignore", 2, 2], shell: process.platform === "win32" });
   if (status !== 0)
     throw new HoldfastError(
       "INSTALL_FAILED",
       error === undefined
-        ? `expected 'npm install' to succeed in ${folder}, it ended with code ${String(status)}; the project itself is made: mend what npm names above, then run 'npm install' there`
-        : `expected to run 'npm install' in ${folder}, found: ${error.message}; the project itself is made: check that npm is on the PATH, then run 'npm install' there`,
+        ? `expected '${command}' to succeed in ${cwd}, it ended with code ${String(status)}; the project itself is made: mend what npm names above, ${then}`
+        : `expected to run '${command}' in ${cwd}, found: ${error.message}; the project itself is made: check that npm is on the PATH, ${then}`,
     );
 }
 
 /** Throws `ConfigurationError` where something is in the way. */
 export function init(folder: string, { test: runner, install: installs }: InitOptions): void {
+  // An empty one, as of a variable that is not set, would be the folder at hand.
   const root = resolve(folder);
-  const name = checkName("init", basename(root));
-  const { version, versions } = ownPackage();
-  writeFiles(root, projectFiles({ name, runner, holdfast: ownRange(root, version), versions: new Map([...versions, ["vitest", vitestVersion]]) }));
+  const name = checkName("init", folder === "" ? folder : basename(root));
+  const own = ownPackage();
+  if (name === own.name) throw new ConfigurationError(`init: expected a name that no package of the project has, got '${name}'; choose another`);
+  const range = ownRange(root, own.version);
+  // A clone has what no registry may have: the project is given it as a package.
+  const packs = installs && range === `^${own.version}` && isClone(own.folder);
+  const holdfast = packs ? `file:${packedName(own)}` : range;
+  writeFiles(root, projectFiles({ name, runner, holdfast, versions: new Map([...own.versions, ["vitest", vitestVersion]]) }));
+  if (packs) pack(own.folder, root);
   if (installs) install(root);
   writeText(
     `made ${root}\n  cd ${relative(process.cwd(), root) || "."}${installs ? "" : " && npm install"} && npm test\n  npx holdfast new skill NAME --event TYPE\n`,

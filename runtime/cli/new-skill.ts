@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { ConfigurationError } from "../core/errors.ts";
 import { writeText } from "./output.ts";
 import { checkEventType, checkName } from "./scaffold/names.ts";
+import { definitionOf, handlersOf } from "./scaffold/project-plugins.ts";
 import { readPackageFile } from "./scaffold/package-file.ts";
 import { type TestRunner, contractFolder, skillFiles } from "./scaffold/skill-files.ts";
 import { writeFiles } from "./scaffold/write-files.ts";
@@ -32,9 +33,15 @@ export function newSkill(name: string, { event, dependency }: NewSkillOptions): 
     // A project that has contracts gets one for the new event.
     hasContract: existsSync(join(root, "contracts")) && !existsSync(join(root, contractFolder(eventType))),
     dependency: dependency === undefined ? undefined : checkName("--dependency", dependency),
+    definedIn: dependency === undefined ? undefined : definitionOf(root, dependency),
     runner: runnerOf(root),
   });
+  const others = handlersOf(root, eventType);
   writeFiles(root, files);
   const listed = "a configuration that names its plugins one by one needs it in 'plugins'";
   writeText(`made ${[...files.keys()].join("\n     ")}\n${listed}; 'npm test' runs its test\n`);
+  if (others.length > 0)
+    writeText(
+      `${eventType} is handled in ${others.map((other) => `plugins/${other}`).join(", ")}, too: give their skills 'versions' that do not overlap, or a worker refuses to start\n`,
+    );
 }

@@ -47,14 +47,33 @@ async function answerOf({ dependency, answer }: Stub, choice: AnswerChoice, requ
   return one;
 }
 
+interface StandIn {
+  readonly dependency: Dependency;
+  stub: Stub | undefined;
+}
+
+/** By what they stand for: plugins that share a dependency share its stand-in, and whichever of them has a stub of it. */
+const standIns = new WeakMap<Dependency, StandIn>();
+
+function standInFor(dependency: Dependency, stubs: readonly Stub[]): Dependency {
+  let standIn = standIns.get(dependency);
+  if (standIn === undefined) {
+    standIn = { dependency: { ...dependency, baseUrl: undefined, request: requestOf(dependency, () => standIns.get(dependency)?.stub) }, stub: undefined };
+    standIns.set(dependency, standIn);
+  }
+  standIn.stub ??= stubs.find((one) => one.dependency.name === dependency.name);
+  return standIn.dependency;
+}
+
 /** Honours keys, as a dependency should: what was carried out under a key is answered again. */
-function requestOf(dependency: Dependency, stub: Stub | undefined): RequestFunction<never, unknown> {
+function requestOf(dependency: Dependency, stubNow: () => Stub | undefined): RequestFunction<never, unknown> {
   const { name } = dependency;
   const kept = new Map<string, unknown>();
   // Whoever tries by hand goes on after the last answer: with the first one again.
   const choice = new AnswerChoice(true);
   let asked = 0;
   return async (request: unknown, info) => {
+    const stub = stubNow();
     if (stub === undefined)
       throw new PermanentError(`expected a stub of '${name}' in stubs.ts beside the plugin, found none; it was asked ${shortened(request)}`, {
         code: "NO_STUB",
@@ -76,13 +95,7 @@ function requestOf(dependency: Dependency, stub: Stub | undefined): RequestFunct
 
 /** The plugin with a stand-in for each dependency. One without a stub refuses its calls, and says so. */
 export function withStubs(plugin: Plugin, stubs: readonly Stub[]): Plugin {
-  const standIns = new Map(
-    plugin.dependencies.map((dependency) => {
-      const stub = stubs.find((one) => one.dependency.name === dependency.name);
-      const standIn: Dependency = { ...dependency, baseUrl: undefined, request: requestOf(dependency, stub) };
-      return [dependency.name, standIn];
-    }),
-  );
-  const of = (dependency: Dependency): Dependency => standIns.get(dependency.name) ?? dependency;
+  const byName = new Map(plugin.dependencies.map((dependency) => [dependency.name, standInFor(dependency, stubs)]));
+  const of = (dependency: Dependency): Dependency => byName.get(dependency.name) ?? dependency;
   return { ...plugin, dependencies: plugin.dependencies.map(of), skills: plugin.skills.map((skill) => ({ ...skill, uses: skill.uses.map(of) })) };
 }

@@ -12,7 +12,8 @@ import { projectFiles } from "#runtime/cli/scaffold/project-files.ts";
 import { writeFiles } from "#runtime/cli/scaffold/write-files.ts";
 import { type Exported, recordedTest } from "#runtime/cli/scaffold/recorded-test.ts";
 import type { CallAnswer } from "#runtime/skills/host/call-answers.ts";
-import { skillFiles, type TestRunner } from "#runtime/cli/scaffold/skill-files.ts";
+import { definitionOf, handlersOf } from "#runtime/cli/scaffold/project-plugins.ts";
+import { type NewSkill, skillFiles, type TestRunner } from "#runtime/cli/scaffold/skill-files.ts";
 
 function folderOf(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-scaffold-"));
@@ -151,4 +152,24 @@ test("a package.json that is none is named where it is needed, and is nobody's b
   }
   writeFileSync(join(folder, "package.json"), '\uFEFF{ "devDependencies": { "jest": "*" } }');
   assert.equal(runnerOf(folder), "jest");
+});
+
+test("a skill that calls a service of another plugin takes its definition from there, and one more skill for an event is told of", async (t) => {
+  const root = folderOf(t);
+  const write = (skill: Omit<NewSkill, "runner" | "hasContract">): ReadonlyMap<string, string> => {
+    const files = skillFiles({ ...skill, runner: "node", hasContract: false });
+    writeFiles(root, files);
+    return files;
+  };
+  write({ name: "greeter", eventType: "CustomerSignedUp", dependency: "mail-service" });
+  const definedIn = definitionOf(root, "mail-service");
+  assert.deepEqual(definedIn, { plugin: "greeter", constant: "mailService" });
+  const files = write({ name: "mail-service", eventType: "OrderPaid", dependency: "mail-service", definedIn });
+  const module = files.get("plugins/mail-service/index.ts") ?? "";
+  assert.match(module, /^import \{ mailService as mailServiceService \} from "\.\.\/greeter\/index\.ts";$/m);
+  assert.doesNotMatch(module, /defineDependency/);
+  for (const file of ["mail-service.test.ts", "stubs.ts"])
+    assert.match(files.get(`plugins/mail-service/${file}`) ?? "", /^import \{ mailService as mailServiceService \} from "\.\.\/greeter\/index\.ts";$/m);
+  assert.deepEqual(definitionOf(root, "mail"), undefined);
+  assert.deepEqual([handlersOf(root, "OrderPaid"), handlersOf(root, "Order"), handlersOf(join(root, "nowhere"), "OrderPaid")], [["mail-service"], [], []]);
 });

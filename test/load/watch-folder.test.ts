@@ -8,7 +8,7 @@ import { watchFolder } from "#load/dev/watch-folder.ts";
 interface Watched {
   readonly folder: string;
   /** Does it, and resolves when the file was told of since; rejects where it was not in time. */
-  heardAfter(act: () => void, file: string): Promise<void>;
+  readonly heardAfter: (act: () => void, file: string) => Promise<void>;
 }
 
 function watched(t: TestContext): Watched {

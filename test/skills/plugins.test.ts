@@ -166,6 +166,37 @@ test("refuses one skill name in two plugins", async (t) => {
   assert.match(await refusal(folder, ["./one", "./two"]), /found 'same' in plugin '\.\/one' and in plugin '\.\/two'/);
 });
 
+test("plugins share a dependency by one definition, and two definitions of a name are refused", async (t) => {
+  const folder = makeFolder(t);
+  const write = (name: string, mailer: string): void => {
+    const place = writePlugin(folder, name, { manifest: { name, version: "1.0.0", entry: "./index.ts", skills: [name], dependencies: ["mailer"] } });
+    writeFileSync(
+      join(place, "index.ts"),
+      `import { defineDependency, definePlugin, defineSkill } from "${project}/runtime/index.ts";
+${mailer}
+const skill = defineSkill({ name: "${name}", handles: [{ eventType: "${name}Happened" }], uses: [mailer], run() {} });
+export default definePlugin({ skills: [skill], dependencies: [mailer] });
+`,
+    );
+  };
+  const own = 'export const mailer = defineDependency({ name: "mailer", baseUrl: "https://mail.example.com" });';
+  write("welcome", own);
+  write("goodbye", 'import { mailer } from "../welcome/index.ts";');
+  write("reminder", own);
+  const plugins = await loadPlugins({ plugins: ["./welcome", "./goodbye"], roots: ["."], directory: folder });
+  const registry = new SkillRegistry(plugins, none);
+  assert.deepEqual(
+    registry.dependencies.map(({ name }) => name),
+    ["mailer"],
+  );
+  const numbersOf = (type: string): unknown => (registry.find(type, "1.0") as { readonly uses: unknown }).uses;
+  assert.deepEqual(numbersOf("welcomeHappened"), numbersOf("goodbyeHappened"));
+  assert.equal(
+    await refusal(folder, ["./welcome", "./reminder"]),
+    "expected one definition of each dependency, found two of 'mailer', in plugin './welcome' and in plugin './reminder'; have one import it from the other, rename one, or unlist a plugin",
+  );
+});
+
 test("refuses two skills for one event type, unless their versions do not overlap", async (t) => {
   const folder = makeFolder(t);
   writePlugin(folder, "old", { eventType: "Order", versions: "1.x" });

@@ -2,6 +2,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 export interface OwnPackage {
+  readonly name: string;
+  /** Where it lies. */
+  readonly folder: string;
   /** `unknown` where there is no package. */
   readonly version: string;
   /** Ranges of what it depends on, for use and for development, by name. */
@@ -13,14 +16,20 @@ export function ownPackage(): OwnPackage {
   for (let folder = import.meta.dirname; folder !== dirname(folder); folder = dirname(folder)) {
     const file = join(folder, "package.json");
     if (!existsSync(file)) continue;
-    const { version, dependencies, devDependencies } = JSON.parse(readFileSync(file, "utf8")) as {
+    const {
+      name = "holdfast",
+      version,
+      dependencies,
+      devDependencies,
+    } = JSON.parse(readFileSync(file, "utf8")) as {
+      readonly name?: string;
       readonly version?: string;
       readonly dependencies?: Readonly<Record<string, string>>;
       readonly devDependencies?: Readonly<Record<string, string>>;
     };
-    if (version !== undefined) return { version, versions: new Map(Object.entries({ ...devDependencies, ...dependencies })) };
+    if (version !== undefined) return { name, folder, version, versions: new Map(Object.entries({ ...devDependencies, ...dependencies })) };
   }
-  return { version: "unknown", versions: new Map() };
+  return { name: "holdfast", folder: import.meta.dirname, version: "unknown", versions: new Map() };
 }
 
 export function ownVersion(): string {

@@ -7,6 +7,8 @@ export interface NewSkill {
   readonly eventType: string;
   /** Dependency that it calls; undefined for none. */
   readonly dependency: string | undefined;
+  /** Where a plugin of the project defines it already; undefined for one that is made with the skill. */
+  readonly definedIn?: { readonly plugin: string; readonly constant: string } | undefined;
   /** What runs the project's tests. */
   readonly runner: TestRunner;
   /** Whether its event gets a contract; a type that has one already keeps it. */
@@ -47,6 +49,15 @@ export const reserved: ReadonlySet<string> = new Set(
 function serviceOf(dependency: string, skill: string): string {
   const service = constantOf(dependency, "Service");
   return service === skill ? `${service}Service` : service;
+}
+
+/** How its plugin, test and stubs get the service and the skill from where they are defined. */
+function importsOf(service: string, skill: string | undefined, { definedIn }: NewSkill): readonly string[] {
+  const names = [...(definedIn === undefined ? [service] : []), ...(skill === undefined ? [] : [skill])];
+  const own = names.length === 0 ? [] : [`import { ${names.join(", ")} } from "./index.ts";`];
+  if (definedIn === undefined) return own;
+  const { plugin, constant } = definedIn;
+  return [`import { ${constant === service ? service : `${constant} as ${service}`} } from "../${plugin}/index.ts";`, ...own];
 }
 
 /** An event that a skill tells of when it is done: `RefundRequested` becomes `RefundDone`. */
@@ -98,10 +109,15 @@ export const ${skill} = defineSkill({
 export default definePlugin({ skills: [${skill}] });
 `;
   const service = serviceOf(dependency, skill);
-  return `import { defineDependency, definePlugin, defineSkill } from "holdfast";
+  const head =
+    made.definedIn === undefined
+      ? `import { defineDependency, definePlugin, defineSkill } from "holdfast";
 ${imported}
 
-export const ${service} = defineDependency({ name: "${dependency}", baseUrl: "https://${dependency}.example.com" });
+export const ${service} = defineDependency({ name: "${dependency}", baseUrl: "https://${dependency}.example.com" });`
+      : `import { definePlugin, defineSkill } from "holdfast";
+${[imported, ...importsOf(service, undefined, made)].join("\n")}`;
+  return `${head}
 
 export const ${skill} = defineSkill({
   name: "${name}",
@@ -119,7 +135,8 @@ export default definePlugin({ skills: [${skill}], dependencies: [${service}] });
 `;
 }
 
-function testOf({ name, eventType, dependency, runner }: NewSkill): string {
+function testOf(made: NewSkill): string {
+  const { name, eventType, dependency, runner } = made;
   const skill = constantOf(name, "Skill");
   const told = outcomeOf(eventType);
   const service = dependency === undefined ? undefined : serviceOf(dependency, skill);
@@ -130,7 +147,7 @@ function testOf({ name, eventType, dependency, runner }: NewSkill): string {
     runner !== "node" ? `expect(${found}).toEqual(${expected});` : `assert.deepEqual(${found}, ${expected});`;
   return `${importsOfRunner(runner).join("\n")}
 import { ${tools} } from "holdfast/testing";
-import { ${service === undefined ? skill : `${service}, ${skill}`} } from "./index.ts";
+${service === undefined ? `import { ${skill} } from "./index.ts";` : importsOf(service, skill, made).join("\n")}
 ${service === undefined ? "" : 'import dependencies from "./stubs.ts";\n'}
 const event = { payload: { id: "a-1" } };
 
@@ -156,10 +173,10 @@ test("is given up when ${dependency} refuses for good", async () => {
 }
 
 /** What stands in for the service, in tests and where the skill is tried by hand. */
-function stubs(dependency: string, skill: string): string {
-  const service = serviceOf(dependency, constantOf(skill, "Skill"));
+function stubs(dependency: string, made: NewSkill): string {
+  const service = serviceOf(dependency, constantOf(made.name, "Skill"));
   return `import { stub } from "holdfast/testing";
-import { ${service} } from "./index.ts";
+${importsOf(service, undefined, made).join("\n")}
 
 /** Stand-ins: for the tests here, for \`holdfast dev --plugin\` and for \`holdfast debug --stubs\`. */
 export default [stub(${service}, { status: 200 })];
@@ -178,7 +195,7 @@ export function skillFiles(skill: NewSkill): ReadonlyMap<string, string> {
     [`${folder}/holdfast.plugin.json`, manifest(skill)],
     [`${folder}/index.ts`, entry(skill)],
     [`${folder}/${skill.name}.test.ts`, testOf(skill)],
-    ...(skill.dependency === undefined ? [] : ([[`${folder}/stubs.ts`, stubs(skill.dependency, skill.name)]] as const)),
+    ...(skill.dependency === undefined ? [] : ([[`${folder}/stubs.ts`, stubs(skill.dependency, skill)]] as const)),
     [`${folder}/examples/${pascalCase(skill.eventType)}.json`, example()],
     ...(skill.hasContract
       ? ([

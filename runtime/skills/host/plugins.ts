@@ -85,10 +85,7 @@ export async function loadPlugins(sources: PluginSources): Promise<readonly Load
     "skill",
     loaded.flatMap((plugin) => plugin.skills.map(({ name }) => [name, plugin.listedAs] as const)),
   );
-  checkUnique(
-    "dependency",
-    loaded.flatMap((plugin) => plugin.dependencies.map(({ name }) => [name, plugin.listedAs] as const)),
-  );
+  checkDependencies(loaded);
   return loaded;
 }
 
@@ -215,5 +212,20 @@ function checkUnique(what: string, entries: readonly (readonly [name: string, li
     if (first !== undefined)
       throw new ConfigurationError(`expected each ${what} once, found '${name}' in plugin '${first}' and in plugin '${listedAs}'; rename or unlist one`);
     seen.set(name, listedAs);
+  }
+}
+
+/** Plugins may share a dependency: one definition, which both import. */
+function checkDependencies(plugins: readonly LoadedPlugin[]): void {
+  const seen = new Map<string, { readonly dependency: Dependency; readonly listedAs: string }>();
+  for (const { listedAs, dependencies } of plugins) {
+    for (const dependency of dependencies) {
+      const first = seen.get(dependency.name);
+      if (first === undefined) seen.set(dependency.name, { dependency, listedAs });
+      else if (first.dependency !== dependency)
+        throw new ConfigurationError(
+          `expected one definition of each dependency, found two of '${dependency.name}', in plugin '${first.listedAs}' and in plugin '${listedAs}'; have one import it from the other, rename one, or unlist a plugin`,
+        );
+    }
   }
 }

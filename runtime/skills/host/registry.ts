@@ -87,7 +87,8 @@ export class SkillRegistry implements SkillTable {
   /** Throws `ConfigurationError` when two skills handle one event, or the configuration names what no plugin defines. `upcasts`: what else a skill can be given. */
   constructor(plugins: readonly LoadedPlugin[], config: Pick<Config, "dependencies" | "skills">, upcasts?: UpcastTable) {
     this.#upcasts = upcasts;
-    const dependencies = plugins.flatMap((plugin) => plugin.dependencies);
+    // One that plugins share is one bulkhead and one circuit.
+    const dependencies = [...new Set(plugins.flatMap((plugin) => plugin.dependencies))];
     const skills = plugins.flatMap((plugin) => plugin.skills.map((skill) => ({ plugin, skill })));
     checkNames(
       "dependencies",
