@@ -10,6 +10,7 @@ import type { Caller } from "./authenticator.ts";
 import { documentText, type Route, routesOf } from "./document.ts";
 import { doorOptions, Gate, problemOf } from "./gate.ts";
 import type { Call, Changed, Operation, Operations } from "./operations.ts";
+import { listenAt } from "./listen.ts";
 import { refuseOrigin } from "./origin.ts";
 import { Pace } from "./pace.ts";
 import { Problem } from "./problem.ts";
@@ -74,8 +75,7 @@ export class AdminServer {
 
   /** Resolves with the address. */
   async start(): Promise<string> {
-    const { host, port } = this.#options.settings;
-    return this.#server.listen({ host, port });
+    return listenAt(this.#server, this.#options.settings, "admin.host and admin.port");
   }
 
   async stop(): Promise<void> {

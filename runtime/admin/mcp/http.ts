@@ -8,6 +8,7 @@ import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { AdminAuthSettings } from "../../core/config/admin.ts";
 import { doorOptions, type DoorTimes, Gate, problemOf } from "../gate.ts";
+import { listenAt } from "../listen.ts";
 import { refuseOrigin } from "../origin.ts";
 import { Problem } from "../problem.ts";
 import { type AgentServerOptions, agentServer } from "./server.ts";
@@ -59,7 +60,7 @@ export async function openAgentDoor(options: AgentDoorOptions): Promise<AgentDoo
   });
   // Nothing is ever sent to an agent that has not asked.
   server.route({ method: ["GET", "DELETE"], url: path, handler: (_request, reply) => reply.code(405).header("allow", "POST").send() });
-  const url = `${await server.listen({ host, port })}${path}`;
+  const url = `${await listenAt(server, { host, port }, "--http")}${path}`;
   resource = publicUrl ?? url;
   return { url, stop: () => server.close() };
 }
