@@ -10,7 +10,7 @@ import { messageOf } from "#runtime/core/errors.ts";
 import { startBroker } from "../broker/broker.ts";
 import { configOf, type DevPlan, environmentOf, findOwnConfig, inputQueue, outputQueue, placeOf, type PluginPlace } from "./dev-config.ts";
 import { WarmWorker, type WarmWorkerOptions } from "./warm-worker.ts";
-import { type FolderWatch, watchFile, watchFolder } from "./watch-folder.ts";
+import { type FileWatch, watchFiles } from "./watch-files.ts";
 
 export interface PluginDevOptions {
   readonly plugin: readonly string[];
@@ -132,15 +132,16 @@ class Reloading {
 /** Tests and examples are not what a worker runs. */
 const isOfWorker = (file: string): boolean => !/(?:^|[/\\])(?:node_modules|examples|\.[^/\\]*)(?:[/\\]|$)|\.test\.[mc]?[jt]s$/.test(file);
 
-function watchAll(folders: readonly string[], own: string | undefined, saved: () => void): readonly FolderWatch[] {
+async function watchAll(folders: readonly string[], own: string | undefined, saved: () => void): Promise<FileWatch> {
   let gathering: NodeJS.Timeout | undefined;
-  const gather = (): void => {
-    clearTimeout(gathering);
-    gathering = setTimeout(saved, gatherMs);
-  };
-  const watching = folders.map((folder) => watchFolder(folder, (file) => void (isOfWorker(file) && gather())));
-  if (own !== undefined) watching.push(watchFile(own, gather));
-  return watching;
+  const places = { folders, files: own === undefined ? [] : [resolve(own)], isWanted: isOfWorker };
+  return watchFiles(places, {
+    saved: () => {
+      clearTimeout(gathering);
+      gathering = setTimeout(saved, gatherMs);
+    },
+    failed: ({ message }) => say(`${message}; until then, not every save is taken`),
+  });
 }
 
 function sayWhatItHas(places: readonly PluginPlace[], own: string | undefined): void {
@@ -166,7 +167,7 @@ export async function runPlugins({ plugin, config, set, watch: isWatching = fals
     return { plan: { config: configOf(broker, plugins, folder), own, plugins, set }, stubs: stubsOf(plugins) };
   };
   const reloading = new Reloading({ config: resolve(configFile), folder, env: environmentOf(process.env, places), plan });
-  let watchers: readonly FolderWatch[] = [];
+  let watching: FileWatch | undefined;
   try {
     // Ahead of what may be missing in it.
     sayWhatItHas(places, own);
@@ -175,13 +176,13 @@ export async function runPlugins({ plugin, config, set, watch: isWatching = fals
       `send an example: holdfast send -c ${configFile} --example NAME; look at what is emitted: holdfast broker inspect ${outputQueue} --connection-string '${broker.connectionString}'`,
     );
     if (isWatching) {
-      watchers = watchAll([...places.map((place) => place.folder), ...reloading.folders], own, () => void reloading.again());
+      watching = await watchAll([...places.map((place) => place.folder), ...reloading.folders], own, () => void reloading.again());
       say("watching");
     }
     await stopped.promise;
     return exitCodes.good;
   } finally {
-    for (const watcher of watchers) watcher.close();
+    await watching?.close();
     await reloading.stop();
     await broker.stop();
     rmSync(configFile, { force: true });

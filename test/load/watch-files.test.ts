@@ -1,9 +1,10 @@
 import { strict as assert } from "node:assert";
-import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import fs, { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { type TestContext, test } from "node:test";
-import { watchFolder } from "#load/dev/watch-folder.ts";
+import { watchFiles } from "#load/dev/watch-files.ts";
 
 interface Watched {
   readonly folder: string;
@@ -11,15 +12,25 @@ interface Watched {
   readonly heardAfter: (act: () => void, file: string) => Promise<void>;
 }
 
-function watched(t: TestContext): Watched {
+async function watched(t: TestContext): Promise<Watched> {
   const above = mkdtempSync(join(tmpdir(), "holdfast-watch-"));
   const folder = join(above, "greeter");
   mkdirSync(join(folder, "parts"), { recursive: true });
-  for (const file of ["index.ts", "parts/text.ts"]) writeFileSync(join(folder, file), "");
+  for (const file of ["index.ts", "parts/text.ts", "parts/text.test.ts"]) writeFileSync(join(folder, file), "");
   const waiting = new Map<string, () => void>();
-  const watching = watchFolder(folder, (file) => waiting.get(file)?.());
-  t.after(() => {
-    watching.close();
+  const isWanted = (path: string): boolean => !path.endsWith(".test.ts");
+  const watching = await watchFiles(
+    { folders: [folder], files: [join(above, "own.json")], isWanted },
+    {
+      saved(path) {
+        assert.ok(!path.endsWith(".test.ts"), path);
+        waiting.get(relative(folder, path))?.();
+      },
+      failed: assert.ifError,
+    },
+  );
+  t.after(async () => {
+    await watching.close();
     rmSync(above, { recursive: true });
   });
   const heard = async (file: string, act: () => void): Promise<void> => {
@@ -53,15 +64,16 @@ function replace(file: string): void {
 }
 
 test("a file that is replaced by a new one is heard of with every save, also in a folder below", async (t) => {
-  const { folder, heardAfter } = watched(t);
-  for (const file of ["index.ts", "parts/text.ts"]) {
+  const { folder, heardAfter } = await watched(t);
+  for (const file of ["index.ts", "parts/text.ts", "../own.json"]) {
     const path = join(folder, file);
+    replace(join(folder, "parts/text.test.ts"));
     for (const save of [replace, replace, (one: string) => writeFileSync(one, "in place")]) await heardAfter(() => save(path), file);
   }
 });
 
 test("a folder that is made later is watched, and so is one that is taken away and made again", async (t) => {
-  const { folder, heardAfter } = watched(t);
+  const { folder, heardAfter } = await watched(t);
   const later = join(folder, "later");
   await heardAfter(() => {
     mkdirSync(later);
@@ -76,9 +88,15 @@ test("a folder that is made later is watched, and so is one that is taken away a
   await heardAfter(() => replace(join(folder, "index.ts")), "index.ts");
 });
 
-test("a folder that cannot be watched is named, with what to do", () => {
-  assert.throws(() => watchFolder("/nowhere/greeter", () => undefined), {
+test("what cannot be watched is named, with what to do", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-watch-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  t.mock.method(fs, "watch", () => {
+    throw Object.assign(new Error("ENOSPC: System limit for number of file watchers reached"), { code: "ENOSPC" });
+  });
+  syncBuiltinESMExports();
+  await assert.rejects(watchFiles({ folders: [folder] }, { saved: assert.fail, failed: assert.ifError }), {
     name: "ConfigurationError",
-    message: /^--watch: expected to watch \/nowhere, found ENOENT.*; where it is the system's limit, raise it/,
+    message: /^--watch: expected to watch .*holdfast-watch-.*, found ENOSPC.*; where it is the system's limit, raise it/,
   });
 });
