@@ -1,95 +1,11 @@
-// How records are laid out on Redis: the compact layout, what it forgets when, how it grows, and how records of the plain one become it.
+// How records are laid out on Redis: the compact layout, what it forgets when, and how records of the plain one become it. How it grows is in redis-layout-growth.test.ts.
 import { strict as assert } from "node:assert";
 import { randomUUID } from "node:crypto";
-import { describe, type TestContext, test } from "node:test";
-import { Redis } from "ioredis";
+import { describe, test } from "node:test";
 import { createRedisRunRecords } from "#runtime/adapters/redis/run-records.ts";
-import { createRedisRunStore, type RedisRunStoreOptions } from "#runtime/adapters/redis/run-store.ts";
 import { ConfigurationError } from "#runtime/core/errors.ts";
-import type { RunState } from "#runtime/core/run.ts";
-import type { ClaimRequest, ClaimResult, RunStore } from "#runtime/ports/run-store.ts";
-import { claimOf, deathOf, stepOf } from "../contracts/run-store-fixtures.ts";
-import { eventually } from "../support/eventually.ts";
-
-const url = process.env["REDIS_URL"] ?? "";
-assert.ok(url !== "", "expected REDIS_URL; run this file with: node test/run.ts");
-const retentionMs = 3_600_000;
-const leaseMs = 60_000;
-const outbox = new Uint8Array(0);
-const payloadHash = "vyGp6PvFo4RvsFtPoIWeCReyIC8=";
-const everyState: readonly RunState[] = ["running", "waiting", "done", "dead", "parked"];
-
-interface Bundle {
-  readonly redis: Redis;
-  readonly base: string;
-  readonly prefix: string;
-  readonly open: (overrides?: Partial<RedisRunStoreOptions>) => Promise<RunStore>;
-  /** Event ids by state, from the first page to the last. */
-  readonly listed: () => Promise<Record<string, string[]>>;
-}
-
-function bundleOf(t: TestContext): Bundle {
-  const redis = new Redis(url);
-  const prefix = `layout-${randomUUID()}`;
-  const base = `${prefix}:{orders}:`;
-  const options = { consumer: "orders", retentionMs, url, prefix };
-  t.after(async () => {
-    for await (const keys of redis.scanStream({ match: `${prefix}:*`, count: 1_000 }) as AsyncIterable<string[]>) if (keys.length > 0) await redis.unlink(keys);
-    await redis.quit();
-  });
-  const open = async (overrides: Partial<RedisRunStoreOptions> = { layout: "compact" }): Promise<RunStore> => {
-    const store = createRedisRunStore({ ...options, ...overrides });
-    t.after(() => store.stop());
-    await store.start();
-    return store;
-  };
-  const listed = async (): Promise<Record<string, string[]>> => {
-    const records = createRedisRunRecords(options);
-    await records.start();
-    const found: Record<string, Set<string>> = {};
-    let cursor: string | undefined;
-    do {
-      const page = await records.scan(cursor, everyState);
-      for (const { eventId, state } of page.runs) (found[state] ??= new Set()).add(eventId);
-      cursor = page.next;
-    } while (cursor !== undefined);
-    await records.stop();
-    return Object.fromEntries(Object.entries(found).map(([state, ids]) => [state, [...ids].sort()]));
-  };
-  return { redis, base, prefix, open, listed };
-}
-
-function requestOf(eventId: string, overrides: Partial<ClaimRequest> = {}): ClaimRequest {
-  return claimOf(eventId, { token: "worker-1:4711:0a1b2c3d:17", payloadHash, ...overrides });
-}
-
-function kindsOf(results: readonly ClaimResult[]): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const { kind } of results) counts[kind] = (counts[kind] ?? 0) + 1;
-  return counts;
-}
-
-async function finished(store: RunStore, eventIds: readonly string[]): Promise<void> {
-  const claimed = await store.claim(
-    eventIds.map((eventId) => requestOf(eventId)),
-    leaseMs,
-  );
-  assert.deepEqual(kindsOf(claimed), { acquired: eventIds.length });
-  const written = await store.finish(eventIds.map((eventId) => ({ eventId, epoch: 1, outbox })));
-  assert.ok(written.every((result) => result === "written"));
-}
-
-/** Lets this much pass on the server's clock. */
-async function passed(redis: Redis, ms: number): Promise<void> {
-  const now = async (): Promise<number> => Number((await redis.time())[0]) * 1_000 + Number((await redis.time())[1]) / 1_000;
-  const target = (await now()) + ms + 1;
-  await eventually(`${ms} ms to pass on Redis's clock`, async () => (await now()) >= target);
-}
-
-const ids = {
-  uuids: (count: number): string[] => Array.from({ length: count }, () => randomUUID()),
-  texts: (count: number): string[] => Array.from({ length: count }, (_, index) => `order-${index}`),
-};
+import { deathOf, stepOf } from "../contracts/run-store-fixtures.ts";
+import { bundleOf, everyState, finished, ids, kindsOf, leaseMs, outbox, passed, payloadHash, requestOf, retentionMs, url } from "../support/redis-layout.ts";
 
 describe("the compact layout of records on Redis", () => {
   for (const [what, make] of Object.entries(ids)) {
@@ -123,53 +39,6 @@ describe("the compact layout of records on Redis", () => {
       assert.deepEqual([view?.state, view?.epoch, view?.pipelineHash, view?.payloadHash], ["done", 1, "pipeline-1", payloadHash.slice(0, 8)]);
     });
   }
-
-  test("gets more buckets a few at a time, and about as many as its records need, however many there are", async (t) => {
-    const { redis, base, open } = bundleOf(t);
-    const store = await open();
-    let before = 1;
-    for (let claimed = 250; claimed <= 12_000; claimed += 250) {
-      await store.claim(
-        ids.uuids(250).map((eventId) => requestOf(eventId)),
-        leaseMs,
-      );
-      const count = Number(await redis.get(`${base}buckets`));
-      // One record in seventeen is looked at, sixteen in a call at most, and each may bring one.
-      assert.ok(count - before <= 16, `${count - before} more after ${claimed}`);
-      if (claimed >= 2_000) assert.ok(claimed / count > 22 && claimed / count < 36, `${claimed} in ${count}`);
-      before = count;
-    }
-  });
-
-  test("gets more buckets whatever its ids have in common, as those that are made of the time do", async (t) => {
-    const { redis, base, open } = bundleOf(t);
-    const store = await open();
-    // The first of the four words whose exclusive or is the hash: so its first bits are always the same.
-    const word = (id: string, at: number): number => Number.parseInt(id.replaceAll("-", "")[at] ?? "", 16);
-    const alike = (id: string): string => (word(id, 8) ^ word(id, 16) ^ word(id, 24)).toString(16) + id.slice(1);
-    for (let call = 0; call < 12; call += 1)
-      await store.claim(
-        ids.uuids(500).map((eventId) => requestOf(alike(eventId))),
-        leaseMs,
-      );
-    const count = Number(await redis.get(`${base}buckets`));
-    assert.ok(count > 160, `${count}`);
-  });
-
-  test("gets no bucket for what is past its retention", async (t) => {
-    const { redis, base, open } = bundleOf(t);
-    const store = await open({ layout: "compact", retentionMs: 100 });
-    for (let round = 0; round < 6; round += 1) {
-      await store.claim(
-        ids.uuids(500).map((eventId) => requestOf(eventId)),
-        leaseMs,
-      );
-      await passed(redis, 100);
-    }
-    const count = Number(await redis.get(`${base}buckets`));
-    // 500 need 17, and the way they are counted leaves some to chance.
-    assert.ok(count >= 16 && count <= 28, `${count}`);
-  });
 
   test("keeps a finished event in less than 48 bytes", async (t) => {
     const { redis, base, open } = bundleOf(t);
@@ -254,46 +123,6 @@ describe("the compact layout of records on Redis", () => {
       { done: 4 },
     );
     assert.deepEqual(await listed(), { done: all.toSorted() });
-  });
-
-  test("keeps a bucket for longer than the runs in it, whose claims renew its end before that comes near", async (t) => {
-    const { redis, base, open } = bundleOf(t);
-    const store = await open();
-    const lifeAfterClaim = async (): Promise<number> => {
-      await store.claim([requestOf(randomUUID())], leaseMs);
-      return redis.pttl(`${base}b:0`);
-    };
-    assert.ok((await lifeAfterClaim()) > 1.9 * retentionMs);
-    await redis.pexpire(`${base}b:0`, 1.4 * retentionMs);
-    assert.ok((await lifeAfterClaim()) > 1.9 * retentionMs);
-    await redis.persist(`${base}b:0`);
-    assert.ok((await lifeAfterClaim()) > 1.9 * retentionMs);
-  });
-
-  test("keeps a bucket for longer than a run in it that is done long after its claim", async (t) => {
-    const { redis, base, open } = bundleOf(t);
-    const eventId = randomUUID();
-    // As if that much of the retention had passed since.
-    const claimer = await open({ layout: "compact", retentionMs: retentionMs / 4 });
-    await claimer.claim([requestOf(eventId)], leaseMs);
-    const store = await open();
-    assert.deepEqual(await store.finish([{ eventId, epoch: 1, outbox }]), ["written"]);
-    assert.ok((await redis.pttl(`${base}b:0`)) > retentionMs);
-  });
-
-  test("makes room of what is past its retention, and lets its buckets end when nothing comes any more", async (t) => {
-    const { redis, base, prefix, open, listed } = bundleOf(t);
-    const store = await open({ layout: "compact", retentionMs: 1_000 });
-    for (let round = 0; round < 4; round += 1) await finished(store, ids.uuids(500));
-    await passed(redis, 1_000);
-    const last = ids.uuids(2_000);
-    for (let from = 0; from < last.length; from += 500) await finished(store, last.slice(from, from + 500));
-    const count = Number(await redis.get(`${base}buckets`));
-    const lengths = await Promise.all(Array.from({ length: count }, (_, number) => redis.hlen(`${base}b:${number}`)));
-    const kept = lengths.reduce((sum, length) => sum + length, 0);
-    assert.ok(kept < 3_900, `${kept}`);
-    assert.ok(((await listed())["done"]?.length ?? 0) <= last.length);
-    await eventually("the buckets to end", async () => (await redis.keys(`${prefix}:*:b:*`)).length === 0);
   });
 
   test("finds what was made by hand before any worker has come", async (t) => {

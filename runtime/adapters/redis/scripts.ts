@@ -50,7 +50,7 @@ type ScriptName =
 
 export const scripts: Readonly<Record<ScriptName, Script>> = {
   claim: load("claim", "sentinel", "claiming"),
-  claimPacked: load("claim-packed", "sentinel", "claiming"),
+  claimPacked: load("claim-packed", "sentinel", "claiming", "growth"),
   checkpoint: load("checkpoint"),
   finish: load("finish"),
   finishPacked: load("finish-packed"),

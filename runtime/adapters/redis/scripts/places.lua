@@ -130,6 +130,11 @@ local function intern(base, text)
   return number
 end
 
+-- A bucket lives for longer than any record in it, whose workers may keep them for different times. To read its end of life costs less than to set it, and is not sent to replicas.
+local function prolong(bucket, retentionMs)
+  if redis.call('PTTL', bucket) < 1.5 * retentionMs then redis.call('PEXPIRE', bucket, 2 * retentionMs) end
+end
+
 local knownNames = {}
 
 local function nameOf(base, number)
@@ -223,7 +228,7 @@ local function putDone(base, key, record, retentionMs, place)
   local payload = (record.isShort or isSha1(hash)) and '\255' .. fromBase64(hash:sub(1, 8)) or string.char(#hash) .. hash
   local mark = 'E' .. struct.pack('>I6I4I2I2I2I2I2', nowMs() + retentionMs, record.epoch, math.min(record.losses, countMax), math.min(record.failures, countMax), math.min(record.restarts, countMax), math.min(record.generation, countMax), intern(base, record.pipelineHash)) .. payload
   redis.call('HSET', place.bucket, place.field, mark)
-  redis.call('PEXPIRE', place.bucket, 2 * retentionMs)
+  prolong(place.bucket, retentionMs)
   place.form = 'E'
 end
 
@@ -235,7 +240,7 @@ local function put(base, key, record, retentionMs)
   if record.generation > 0 then redis.call('PEXPIRE', historyKey(base, key), retentionMs) end
   if place then
     if place.form ~= 'L' then redis.call('HSET', place.bucket, place.field, 'L') end
-    redis.call('PEXPIRE', place.bucket, 2 * retentionMs)
+    prolong(place.bucket, retentionMs)
     place.form = 'L'
   end
 end

@@ -21,12 +21,14 @@ local checkpointsAt = 14
 -- A count stops here.
 local countMax = 65535
 
-local scriptMs
+-- The second's part of a script's time, in microseconds, is as good as drawn by lot.
+local scriptMs, lot
 
 -- One time for all of a script.
 local function nowMs()
   if not scriptMs then
     local time = redis.call('TIME')
+    lot = tonumber(time[2])
     scriptMs = time[1] * 1000 + math.floor(time[2] / 1000)
   end
   return scriptMs
