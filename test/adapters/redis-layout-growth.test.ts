@@ -119,15 +119,17 @@ describe("the compact layout of records on Redis, as they become more", () => {
   test("drops what is past its retention a few hundred records at a time where hashes alike have made a bucket large, which is a listpack again in the end", async (t) => {
     const { redis, base, open } = bundleOf(t);
     const alike = (id: string): string => `${id.slice(0, 18)}-${id.slice(0, 4)}-${id.slice(4, 8)}${id.slice(9, 13)}${id.slice(14, 18)}`;
-    const first = await open({ layout: "compact", retentionMs: 50 });
+    const key = `${base}b:0`;
+    const first = await open({ layout: "compact", retentionMs: 200 });
     for (let call = 0; call < 6; call += 1)
       await first.claim(
         ids.uuids(500).map((eventId) => requestOf(alike(eventId))),
         leaseMs,
       );
-    await passed(redis, 50);
+    // As where others come to it.
+    await redis.persist(key);
+    await passed(redis, 200);
     const store = await open();
-    const key = `${base}b:0`;
     const lengthsOfIt = [await redis.hlen(key)];
     assert.ok(lengthsOfIt[0] === 3_000, `${lengthsOfIt}`);
     while ((lengthsOfIt.at(-1) ?? 0) > 60 && lengthsOfIt.length < 400) {
