@@ -186,6 +186,7 @@ export type RuntimeEvent =
     }
   /** It serves again; `downMs` is how long it had not. */
   | { readonly type: "source.up"; readonly source: string; readonly downMs: number }
+  /** Receiving was disturbed for another reason than what `source.down` tells of the entity. */
   | { readonly type: "transport.disturbed"; readonly source: string; readonly error: string }
   /** The first messages came after it was disturbed. */
   | { readonly type: "transport.recovered"; readonly source: string; readonly afterMs: number }

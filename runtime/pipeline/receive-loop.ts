@@ -6,7 +6,6 @@
 import { noFraction } from "../core/fractions.ts";
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Delivery } from "../core/delivery.ts";
-import { messageOf } from "../core/errors.ts";
 import { type IncomingBytes, stepBytes } from "../policy/incoming-bytes.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Receiver } from "../ports/transport.ts";
@@ -55,7 +54,7 @@ export class ReceiveLoop implements Receiving {
   /** When a message last came, or since when one is awaited. */
   #lastReceivedMs = noFraction;
   #lastArrivedMs = noFraction;
-  /** When receiving was disturbed first, since messages last came; undefined when it was not. */
+  /** When receiving was disturbed first, since messages last came; undefined when it was not, or what is wrong is the entity. */
   #disturbedSinceMs: number | undefined;
   /** Of a message that has partly come. */
   #arrivingBytes = 0;
@@ -158,7 +157,7 @@ export class ReceiveLoop implements Receiving {
     if (!isClosed) this.#closing = Promise.resolve();
     this.#isOpening = false;
     if (this.#pauses.size > 0 || this.#receiver !== undefined) return;
-    const { source, health, telemetry, clock } = this.#options;
+    const { source, health, clock } = this.#options;
     const receiver = source.transport.openReceiver({
       deliveries: (batch) => {
         this.#received += batch.length;
@@ -183,11 +182,9 @@ export class ReceiveLoop implements Receiving {
       },
       bytesRoom: (arrivingBytes) => this.#bytesRoom(arrivingBytes),
       disturbed: (error) => {
-        this.#disturbedSinceMs ??= clock.monotonicMs();
         this.#isServed = false;
         this.#isWhole();
-        health.disturbed(error);
-        telemetry.emit({ type: "transport.disturbed", source: source.name, error: messageOf(error) });
+        if (health.disturbed(error)) this.#disturbedSinceMs ??= clock.monotonicMs();
       },
     });
     this.#receiver = receiver;

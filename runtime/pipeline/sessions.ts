@@ -11,7 +11,8 @@
 import type { SessionsSettings } from "../core/config/sessions.ts";
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Delivery } from "../core/delivery.ts";
-import { messageOf, TransportError } from "../core/errors.ts";
+import { TransportError } from "../core/errors.ts";
+import { pauseMaxMsAfter } from "../core/reopen-pause.ts";
 import type { BrokerClock } from "../policy/broker-clock.ts";
 import { acceptPauseMs, acceptsWanted, dryAfterMs, goesOn, isDry, isIdle, isLately, isPassedOn, restsMax, wouldGiveWay } from "../policy/session-turns.ts";
 import type { FinalOutcome, Telemetry } from "../ports/telemetry.ts";
@@ -273,11 +274,9 @@ export class Sessions implements Receiving {
 
   #disturbed(error: unknown): void {
     if (this.#pauses.has("stopped")) return;
-    const { clock, telemetry, source, health } = this.#options;
-    this.#disturbedSinceMs ??= clock.monotonicMs();
-    health.disturbed(error);
-    telemetry.emit({ type: "transport.disturbed", source: source.name, error: messageOf(error) });
-    this.#acceptLater(error instanceof TransportError ? error.retryAfterMs : undefined);
+    const { clock, health } = this.#options;
+    if (health.disturbed(error)) this.#disturbedSinceMs ??= clock.monotonicMs();
+    this.#acceptLater(error instanceof TransportError ? error.retryAfterMs : undefined, pauseMaxMsAfter(error));
   }
 
   #endPause(): void {
@@ -285,9 +284,9 @@ export class Sessions implements Receiving {
     this.#pause = undefined;
   }
 
-  #acceptLater(atLeastMs = 0): void {
+  #acceptLater(atLeastMs = 0, pauseMaxMs?: number): void {
     this.#inVain += 1;
-    this.#pauseFor(Math.max(atLeastMs, acceptPauseMs(this.#inVain)));
+    this.#pauseFor(Math.max(atLeastMs, acceptPauseMs(this.#inVain, pauseMaxMs)));
   }
 
   #pauseFor(pauseMs: number): void {

@@ -7,7 +7,7 @@
  * However many sources are silent, entities are looked at as often as those of four would be: idle sources cost next to nothing.
  */
 import type { Clock } from "../core/clock.ts";
-import { messageOf, TransportError } from "../core/errors.ts";
+import { TransportError } from "../core/errors.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
 import type { Receiving } from "./receiving.ts";
@@ -82,12 +82,10 @@ export class Silences {
   }
 
   async #check(watched: Watched, since: number | undefined): Promise<void> {
-    const { telemetry } = this.#options;
     const { receiving, health, source } = watched.pipeline;
-    const { transport, name } = source;
     let canBeLookedAt = true;
     try {
-      const hasBacklog = await transport.hasBacklog();
+      const hasBacklog = await source.transport.hasBacklog();
       // One that can be looked at may be closed to receivers all the same, which hear of it by themselves.
       if (watched.isUnseen) health.served();
       watched.isUnseen = false;
@@ -99,8 +97,8 @@ export class Silences {
       if (health.trouble !== undefined) return;
     } catch (error) {
       watched.isUnseen = true;
-      health.disturbed(error);
-      telemetry.emit({ type: "transport.disturbed", source: name, error: messageOf(error) });
+      // As above: an entity that is not there, or is disabled, is the same over another connection. A right may be had with one.
+      if (!health.disturbed(error) && health.trouble !== "forbidden") return;
       if (error instanceof TransportError && error.retryAfterMs !== undefined) return;
       canBeLookedAt = false;
     }

@@ -4,11 +4,11 @@
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import { messageOf, TransportError } from "../core/errors.ts";
+import { refusedPauseMaxMs } from "../core/reopen-pause.ts";
 import type { Telemetry } from "../ports/telemetry.ts";
 import type { Source } from "./source.ts";
 
 const pauseFirstMs = 1_000;
-const pauseMaxMs = 60_000;
 
 /** `refused`: the broker does not let it be read as it is; `unreachable`: it could not be connected, and nothing is known of why. */
 export type SourceTrouble = "missing" | "disabled" | "forbidden" | "refused" | "unreachable";
@@ -45,10 +45,12 @@ export class SourceHealth {
     return this.#down?.trouble;
   }
 
-  /** Receiving was disturbed. */
-  disturbed(error: unknown): void {
+  /** Receiving was disturbed. What is wrong with the entity is told once and lasts, all else each time. True for the latter. */
+  disturbed(error: unknown): boolean {
     const trouble = troubleOf(error);
     if (trouble !== undefined) this.#tell(trouble, error);
+    else this.#options.telemetry.emit({ type: "transport.disturbed", source: this.#options.source.name, error: messageOf(error) });
+    return trouble === undefined;
   }
 
   /** Something came from it, or it could be looked into. */
@@ -72,7 +74,7 @@ export class SourceHealth {
     try {
       await this.#options.source.transport.start();
     } catch (error) {
-      return this.connectLater(error, connected, Math.min(pauseMaxMs, pauseMs * 2));
+      return this.connectLater(error, connected, Math.min(refusedPauseMaxMs, pauseMs * 2));
     }
     if (this.#isStopped) return;
     this.served();

@@ -4,6 +4,7 @@
  */
 import type { Random } from "../core/clock.ts";
 import { failureText, type Outcome } from "../core/outcome.ts";
+import { lostPauseMaxMs } from "../core/reopen-pause.ts";
 import type { RunStanding, RunView } from "../core/run.ts";
 import type { Settlement } from "../core/settlement.ts";
 import type { RetryPolicy } from "../core/skill.ts";
@@ -22,7 +23,6 @@ const passedOnMs = 15_000;
 const acceptsMax = 8;
 /** The pause before sessions are asked for again, when one had to be given back, or could not be had. */
 const pauseMinMs = 50;
-const pauseMaxMs = 5_000;
 
 /** Sessions whose message waits, and that stay here: so many, or as many as there are places. */
 const restsMin = 64;
@@ -107,9 +107,9 @@ export function acceptsWanted({ free, room, waiting, someGiveWay, streak }: Plac
   return someGiveWay ? 1 : 0;
 }
 
-/** The pause after so many accepts in a row that led to nothing. */
-export function acceptPauseMs(inVain: number): number {
-  return inVain === 0 ? 0 : Math.min(pauseMaxMs, pauseMinMs * 2 ** (inVain - 1));
+/** The pause after so many accepts in a row that led to nothing, longer where the last one was refused. */
+export function acceptPauseMs(inVain: number, maxMs: number = lostPauseMaxMs): number {
+  return inVain === 0 ? 0 : Math.min(maxMs, pauseMinMs * 2 ** (inVain - 1));
 }
 
 /** A run that failed, or was put off, waits on where another worker, or this one before, had it wait. */

@@ -110,18 +110,30 @@ test("pauses for ten seconds when the namespace is throttled, then receives agai
   assert.equal(deliveries.length, 1);
 });
 
-test("waits longer each time that a link cannot be opened, until one can", async () => {
-  const { clock, receiver, links, link, disturbances } = makeBench();
+/** How long a link that cannot be opened is left alone, each time. */
+async function pausesOf({ clock, receiver, links, link }: Bench, turns: number, error: Error): Promise<number[]> {
   receiver.addCredit(1);
   await clock.settle();
   const pauses: number[] = [];
-  for (let turn = 0; turn < 9; turn += 1) {
+  for (let turn = 0; turn < turns; turn += 1) {
     const opened = links.length;
     const fromMs = clock.monotonicMs();
-    await link(opened - 1).fail(gone);
+    await link(opened - 1).fail(error);
     await clock.until("another link", () => links.length > opened);
     pauses.push(clock.monotonicMs() - fromMs);
   }
+  return pauses;
+}
+
+test("waits longer each time that a link is refused for the entity's sake, thirty seconds at most", async () => {
+  const missing = Object.assign(new Error("no such entity"), { code: "MessagingEntityNotFound" });
+  assert.deepEqual(await pausesOf(makeBench(), 11, missing), [100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000]);
+});
+
+test("waits longer each time that a link cannot be opened, until one can", async () => {
+  const bench = makeBench();
+  const { clock, links, link, disturbances } = bench;
+  const pauses = await pausesOf(bench, 9, gone);
   assert.deepEqual(pauses, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000]);
   assert.ok(disturbances.every(({ message }) => message.startsWith("expected to receive, found GeneralError: the link was detached; ")));
   await link(9).handlers?.postInitialize();

@@ -84,7 +84,7 @@ describe("the receive loop", () => {
     const transport = { openReceiver: (listener: ReceiverListener) => (heard.push(listener), receiver) };
     const loop = new ReceiveLoop({
       source: { name: "work", transport } as unknown as Source,
-      health: { served: () => undefined, disturbed: () => undefined } as unknown as SourceHealth,
+      health: { served: () => undefined, disturbed: () => true } as unknown as SourceHealth,
       clock,
       telemetry: new TelemetryLog(),
       room: () => 10,

@@ -46,7 +46,7 @@ describe("a source that fails", () => {
     assert.deepEqual(told(process), ["letters down: missing", "letters up"]);
   });
 
-  test("is tried again once a minute at last", async () => {
+  test("is tried again every half minute at last", async () => {
     const world = new World({ furtherQueues: ["letters"] });
     let count = { tries: 0 };
     await world.start({}, (prepared) => (count = failing(prepared, "letters", 100, unreachable)));
@@ -58,7 +58,7 @@ describe("a source that fails", () => {
     }
     assert.deepEqual(
       triesMs.map((second, index) => second - (triesMs[index - 1] ?? 0)),
-      [1, 2, 4, 8, 16, 32, 60, 60],
+      [1, 2, 4, 8, 16, 30, 30, 30, 30, 30],
     );
   });
 
@@ -84,6 +84,8 @@ describe("a source that fails", () => {
     receiver.disturb(disabled);
     receiver.disturb(disabled);
     assert.equal(process.worker.view().sources[1]?.trouble, "disabled");
+    // What the one event says, the other does not say again.
+    assert.equal(process.telemetry.types().filter((type) => type === "transport.disturbed").length, 1);
     await world.clock.advance(2_000);
     world.sendTo("letters", "b");
     await world.clock.advance(1_000);

@@ -105,7 +105,11 @@ describe("turns of sessions", () => {
   });
 
   test("are asked for after growing pauses when that leads to nothing", () => {
-    assert.deepEqual([0, 1, 2, 3, 99].map(acceptPauseMs), [0, 50, 100, 200, 5_000]);
+    assert.deepEqual(
+      [0, 1, 2, 3, 99].map((inVain) => acceptPauseMs(inVain)),
+      [0, 50, 100, 200, 5_000],
+    );
+    assert.equal(acceptPauseMs(99, 30_000), 30_000);
   });
 
   test("go on where another worker had a message wait, and only there", () => {

@@ -18,7 +18,7 @@ import type { CredentialNews } from "../../core/credential-news.ts";
 import type { TransportError } from "../../core/errors.ts";
 import { Authorizer } from "./authorizer.ts";
 import { connectionErrorOf } from "./errors.ts";
-import { closeTimeoutMs, idleTimeOutMs, messageBytesMax, partialBytesMax, reopenPauseMs, sessionsMax, unsettledMax } from "./limits.ts";
+import { closeTimeoutMs, idleTimeOutMs, messageBytesMax, partialBytesMax, sessionsMax, spreadPauseMs, unsettledMax } from "./limits.ts";
 import { audienceOf } from "./namespace.ts";
 import type { Namespace } from "./namespace.ts";
 import { RequestLink } from "./request-link.ts";
@@ -179,7 +179,7 @@ export class BrokerConnection {
     if (this.#engine() !== engine) return;
     if (this.#state.at === "open") this.#state.authorizer.close();
     const error = this.#fault ?? connectionErrorOf(this.#options.namespace.host, end);
-    const pauseMs = error.retryAfterMs ?? reopenPauseMs(this.#failures);
+    const pauseMs = error.retryAfterMs ?? spreadPauseMs(this.#failures);
     this.#failures += 1;
     this.#state = { at: "pausing", timer: this.#options.clock.after(pauseMs, () => this.#resume()) };
     callAll([...this.#users].map((user) => () => user.closed(error)));

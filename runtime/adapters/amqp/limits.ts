@@ -1,4 +1,5 @@
 /** Every bound of this adapter, in one place. */
+import { reopenPauseMs } from "../../core/reopen-pause.ts";
 
 /** Ports where a namespace listens: with TLS, and the plain one of a local broker. */
 export const tlsPortDefault = 5_671;
@@ -11,13 +12,9 @@ export const answerTimeoutMinMs = 100;
 /** How long the broker may leave a connection without a frame, as we announce it; the connection is given up after twice that. */
 export const idleTimeOutMs = 30_000;
 
-/** First and longest pause before a lost connection or link is opened again, a quarter more or less; each failure doubles it. */
-const reopenPauseMinMs = 100;
-const reopenPauseMaxMs = 5_000;
-
-/** The pause before the next try after `failures` in a row: in part by chance, so that many workers do not come back as one. */
-export function reopenPauseMs(failures: number): number {
-  return Math.min(reopenPauseMaxMs, reopenPauseMinMs * 2 ** failures) * (0.75 + Math.random() / 2);
+/** The pause before a connection or link is opened again, after `failures` in a row: a quarter of it by chance, so that many workers do not come back as one. */
+export function spreadPauseMs(failures: number, maxMs?: number): number {
+  return reopenPauseMs(failures, maxMs) * (0.75 + Math.random() / 4);
 }
 
 /** Pause that a throttled namespace asks for. */

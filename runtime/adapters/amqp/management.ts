@@ -13,7 +13,7 @@ import type { RenewResult, SettleOrder, SettleResult } from "../../ports/transpo
 import type { BrokerConnection, ConnectionUser, OpenConnection } from "./broker-connection.ts";
 import type { AmqpDelivery } from "./delivery.ts";
 import { errorOf, isBusy, isLockLost, isUnauthorized, transportErrorOf } from "./errors.ts";
-import { busyPauseMs, deadLetterTextMax, locksPerRequestMax, reopenPauseMs, requestsWaitingMax } from "./limits.ts";
+import { busyPauseMs, deadLetterTextMax, locksPerRequestMax, requestsWaitingMax, spreadPauseMs } from "./limits.ts";
 import { RequestLink } from "./request-link.ts";
 import type { Reply } from "./request-link.ts";
 
@@ -247,8 +247,10 @@ export class Management implements ConnectionUser {
     const { broker, clock } = this.#options;
     if (this.#isStopped || broker.open !== connection) return;
     this.#started?.reject(error);
+    // There is nothing to wait for; a right may be had at the next try.
+    if (error.entityTrouble === "missing" || error.entityTrouble === "disabled") for (const { failed } of this.#waiting) failed(error);
     this.#reopen?.cancel();
-    const pauseMs = error.retryAfterMs ?? reopenPauseMs(this.#failures);
+    const pauseMs = error.retryAfterMs ?? spreadPauseMs(this.#failures);
     this.#failures += 1;
     this.#reopen = clock.after(pauseMs, () => {
       if (broker.open === connection) this.opened(connection);

@@ -18,7 +18,7 @@ import { messageOf, TransportError } from "../../core/errors.ts";
 import { SendCall } from "../support/send-call.ts";
 import type { BrokerConnection, ConnectionUser, OpenConnection } from "./broker-connection.ts";
 import { errorOf, isBusy, isLasting, isOfMessage, isUnauthorized, serverBusy, transportErrorOf } from "./errors.ts";
-import { batchBytesMax, batchMessagesMax, batchesInFlightMax, busyPauseMs, messagesWaitingMax, reopenPauseMs } from "./limits.ts";
+import { batchBytesMax, batchMessagesMax, batchesInFlightMax, busyPauseMs, messagesWaitingMax, spreadPauseMs } from "./limits.ts";
 import { aloneOf, batchFormat, encodeOutgoing } from "./outgoing.ts";
 
 interface Waiting {
@@ -153,7 +153,7 @@ export class Outlet implements ConnectionUser {
       if (broker.open !== connection) return;
       this.#isOpening = false;
       this.#failed(transportErrorOf(`access to ${address}`, thrown));
-      this.#openAgain(connection, reopenPauseMs(this.#failures));
+      this.#openAgain(connection, spreadPauseMs(this.#failures));
       return;
     }
     if (broker.open !== connection) return;
@@ -164,7 +164,7 @@ export class Outlet implements ConnectionUser {
       this.#session?.end();
       this.#session = undefined;
       this.#failed(transportErrorOf(`to send to ${address}`, thrown));
-      this.#openAgain(connection, reopenPauseMs(this.#failures));
+      this.#openAgain(connection, spreadPauseMs(this.#failures));
     }
   }
 
@@ -201,7 +201,7 @@ export class Outlet implements ConnectionUser {
     if (isUnauthorized(end.error)) connection.refused(this.#options.address);
     if (isLasting(end.error) && !areSuspect) this.#failAll(error);
     else this.#failed(error);
-    this.#openAgain(connection, error.retryAfterMs ?? reopenPauseMs(this.#failures));
+    this.#openAgain(connection, error.retryAfterMs ?? spreadPauseMs(this.#failures));
   }
 
   /** Opens the link again after a pause, if something waits then; a throttled namespace is not asked before, whatever comes. */

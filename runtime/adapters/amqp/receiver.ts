@@ -7,11 +7,12 @@
 import type { LinkEnd } from "../../amqp/link/link.ts";
 import type { Clock, Timer } from "../../core/clock.ts";
 import type { TransportError } from "../../core/errors.ts";
+import { pauseMaxMsAfter } from "../../core/reopen-pause.ts";
 import type { Receiver, ReceiverListener } from "../../ports/transport.ts";
 import type { BrokerConnection, ConnectionUser, OpenConnection } from "./broker-connection.ts";
 import type { AmqpDelivery } from "./delivery.ts";
 import { errorOf, isUnauthorized, transportErrorOf } from "./errors.ts";
-import { reopenPauseMs } from "./limits.ts";
+import { spreadPauseMs } from "./limits.ts";
 import type { Management } from "./management.ts";
 import { ReceivingLink } from "./receiving-link.ts";
 
@@ -151,7 +152,7 @@ export class EntityReceiver implements Receiver, ConnectionUser {
   #failed(connection: OpenConnection, error: TransportError): void {
     const { broker, clock, listener } = this.#options;
     if (this.#isStopping || broker.open !== connection) return;
-    const pauseMs = error.retryAfterMs ?? reopenPauseMs(this.#failures);
+    const pauseMs = error.retryAfterMs ?? spreadPauseMs(this.#failures, pauseMaxMsAfter(error));
     this.#failures += 1;
     this.#reopen = clock.after(pauseMs, () => {
       if (broker.open === connection) this.opened(connection);

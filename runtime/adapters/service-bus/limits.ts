@@ -21,10 +21,6 @@ export const deliveriesPerLinkDefault = 1_000_000_000;
 /** Pause that a throttled namespace asks for. */
 export const busyPauseMs = 10_000;
 
-/** First and longest pause before a lost link is opened again; each failure doubles it. */
-export const reopenPauseMinMs = 100;
-export const reopenPauseMaxMs = 5_000;
-
 /** How long to wait for the broker's answer to a settlement or a management request, and the least that can be asked for. */
 export const answerTimeoutDefaultMs = 10_000;
 export const answerTimeoutMinMs = 100;

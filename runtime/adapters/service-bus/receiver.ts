@@ -1,12 +1,13 @@
 import type { ServiceBusReceivedMessage } from "@azure/service-bus";
 import type { Clock, Timer } from "../../core/clock.ts";
 import type { TransportError } from "../../core/errors.ts";
+import { pauseMaxMsAfter, reopenPauseMs } from "../../core/reopen-pause.ts";
 import type { Receiver, ReceiverListener } from "../../ports/transport.ts";
 import { BatchIntake } from "./batch-intake.ts";
 import { Credit } from "./credit.ts";
 import type { ServiceBusDelivery } from "./delivery.ts";
 import type { Intake, IntakeEnd, IntakeOptions } from "./intake.ts";
-import { linksMax, reopenPauseMaxMs, reopenPauseMinMs, stopTimeoutMs } from "./limits.ts";
+import { linksMax, stopTimeoutMs } from "./limits.ts";
 import type { Link } from "./link.ts";
 import { LoadGauge } from "./load-gauge.ts";
 import { SettleGroup } from "./settling.ts";
@@ -129,7 +130,7 @@ export class LinkReceiver implements Receiver {
     }
     link.lose();
     this.#disturbed(end.error);
-    const pauseMs = end.error.retryAfterMs ?? Math.min(reopenPauseMaxMs, reopenPauseMinMs * 2 ** this.#failures);
+    const pauseMs = end.error.retryAfterMs ?? reopenPauseMs(this.#failures, pauseMaxMsAfter(end.error));
     this.#failures += 1;
     if (!this.#stopping) await this.#pause(pauseMs);
   }
