@@ -6,19 +6,27 @@ import { packOrders } from "./orders.ts";
 import { type RunEntry, type RunPlace, RunQueue } from "./run-entry.ts";
 import type { PoolThread, ThreadPool } from "./thread-pool.ts";
 
-/** Runs of one skill: those with small bodies, which go to any thread, or the others, which must not hold those up. */
-interface SkillQueue {
-  readonly skill: string;
+/** Runs of one skill with bodies of about one size. */
+interface SizedQueue {
   readonly queue: RunQueue;
   /** Measured work of one run; undefined before the first. */
   workMs: number | undefined;
-  /** Whether it has its place among the turns. */
-  isListed: boolean;
-  /** Tasks of others that went first since its next body found no room. */
-  passedBy: number;
 }
 
-/** After so many it waits no longer for room: where others keep every thread busy there would never be any. */
+/** Runs of one skill: those with small bodies, which go to any thread, and the others, which must not hold those up. Both have one turn together. */
+interface SkillQueues {
+  readonly skill: string;
+  readonly small: SizedQueue;
+  readonly large: SizedQueue;
+  /** Whether it has its place among the turns. */
+  isListed: boolean;
+  /** Its next turn is one for a large body: the sizes take turns, from that of the first that waits. */
+  isLargeNext: boolean;
+  /** Tasks that had gone when its next large body was first found to have no room. */
+  noRoomSince: number | undefined;
+}
+
+/** After so many tasks of others a large body waits no longer for room: where others keep every thread busy there would never be any. */
 const passedByMax = 64;
 
 export interface LaneOptions {
@@ -40,10 +48,11 @@ export class Lane implements RunPlace {
   /** Why it has no thread any more, nor will have; undefined while it has, or may. */
   isDown: string | undefined;
   readonly #options: LaneOptions;
-  readonly #small = new Map<string, SkillQueue>();
-  readonly #large = new Map<string, SkillQueue>();
+  readonly #skills = new Map<string, SkillQueues>();
   /** Those with runs that wait, in the order in which their turn comes. */
-  readonly #turns: SkillQueue[] = [];
+  readonly #turns: SkillQueues[] = [];
+  /** Tasks that have gone, of all skills. */
+  #gone = 0;
 
   constructor(pool: ThreadPool, plugins: readonly string[], options: LaneOptions) {
     this.pool = pool;
@@ -56,8 +65,10 @@ export class Lane implements RunPlace {
   }
 
   enqueue(entry: RunEntry): void {
-    const known = this.#skillQueue(entry);
-    known.queue.push(entry);
+    const known = this.#skillQueues(entry);
+    const sized = sizedQueue(known, entry);
+    if (!known.isListed) known.isLargeNext = sized === known.large;
+    sized.queue.push(entry);
     this.#list(known);
   }
 
@@ -69,18 +80,16 @@ export class Lane implements RunPlace {
       entry.postedAtMs = nowMs;
       entry.moves += 1;
     }
-    for (const [known, back] of Map.groupBy(entries, (entry) => this.#skillQueue(entry))) {
-      known.queue.putBack(back);
-      this.#list(known);
-    }
+    for (const [{ queue }, back] of Map.groupBy(entries, (entry) => sizedQueue(this.#skillQueues(entry), entry))) queue.putBack(back);
+    for (const entry of entries) this.#list(this.#skillQueues(entry));
   }
 
-  #skillQueue({ order: { skill }, body }: RunEntry): SkillQueue {
-    const ofSize = body.byteLength > smallBodyBytes ? this.#large : this.#small;
-    let known = ofSize.get(skill);
+  #skillQueues({ order: { skill } }: RunEntry): SkillQueues {
+    let known = this.#skills.get(skill);
     if (known === undefined) {
-      known = { skill, queue: new RunQueue(), workMs: undefined, isListed: false, passedBy: 0 };
-      ofSize.set(skill, known);
+      const [small, large] = [0, 1].map((): SizedQueue => ({ queue: new RunQueue(), workMs: undefined })) as [SizedQueue, SizedQueue];
+      known = { skill, small, large, isListed: false, isLargeNext: false, noRoomSince: undefined };
+      this.#skills.set(skill, known);
     }
     return known;
   }
@@ -89,29 +98,47 @@ export class Lane implements RunPlace {
   dispatch(): void {
     for (let passed = 0; passed < this.#turns.length;) {
       const turn = this.#turns[passed]!;
-      const { queue, workMs } = turn;
-      const bytes = turn.passedBy < passedByMax ? queue.nextBytes : 0;
-      const { thread, idle } = this.pool.findFree(bytes);
-      if (thread === undefined && bytes > smallBodyBytes) {
-        passed += 1;
-        continue;
+      const { small, large } = turn;
+      let sized = this.#isLargeDue(turn) ? large : small;
+      let { thread, idle } = this.pool.findFree(sized === small || this.#hasWaited(turn) ? 0 : large.queue.nextBytes);
+      if (thread === undefined && sized === large && !this.#hasWaited(turn)) {
+        turn.noRoomSince ??= this.#gone;
+        if (small.queue.size === 0) {
+          passed += 1;
+          continue;
+        }
+        sized = small;
+        ({ thread, idle } = this.pool.findFree(0));
       }
       if (thread === undefined || (this.isOneAtATime && thread.held > 0)) return;
       if (passed === 0) this.#turns.shift();
       else this.#turns.splice(passed, 1);
-      for (let before = 0; before < passed; before += 1) this.#turns[before]!.passedBy += 1;
       turn.isListed = false;
-      turn.passedBy = 0;
+      const { queue, workMs } = sized;
       if (queue.size === 0) continue;
+      turn.isLargeNext = sized === small;
+      if (sized === large) turn.noRoomSince = undefined;
       const count = this.isOneAtATime ? 1 : batchSize({ queued: queue.size, idleThreads: thread.tasks === 0 ? idle : 0, workMs });
-      this.#post(thread, turn, queue.take(count, thread, this.pool.bodyBytesMax));
-      if (queue.size > 0) this.#list(turn);
+      this.#post(thread, turn.skill, sized, queue.take(count, thread, this.pool.bodyBytesMax));
+      if (small.queue.size + large.queue.size > 0) this.#list(turn);
     }
   }
 
-  *#queues(): Iterable<SkillQueue> {
-    yield* this.#small.values();
-    yield* this.#large.values();
+  /** Sizes take turns, but what has waited long enough for room is next. */
+  #isLargeDue(turn: SkillQueues): boolean {
+    const { small, large, isLargeNext } = turn;
+    return large.queue.size > 0 && (isLargeNext || small.queue.size === 0 || this.#hasWaited(turn));
+  }
+
+  #hasWaited({ noRoomSince }: SkillQueues): boolean {
+    return noRoomSince !== undefined && this.#gone - noRoomSince >= passedByMax;
+  }
+
+  *#queues(): Iterable<SizedQueue> {
+    for (const { small, large } of this.#skills.values()) {
+      yield small;
+      yield large;
+    }
   }
 
   /** Runs that wait, or are with a thread that has not begun them. */
@@ -130,7 +157,7 @@ export class Lane implements RunPlace {
   /** A run was answered: it waits no more, nor is it with its thread. True where what waits may fit the thread now. */
   forget(entry: RunEntry): boolean {
     const { thread, body } = entry;
-    if (thread === undefined) this.#skillQueue(entry).queue.forget();
+    if (thread === undefined) sizedQueue(this.#skillQueues(entry), entry).queue.forget();
     else {
       thread.held -= 1;
       thread.heldBytes -= body.byteLength;
@@ -144,10 +171,10 @@ export class Lane implements RunPlace {
     return entries.sort((one, other) => (one.sequence - other.sequence) | 0);
   }
 
-  #list(queue: SkillQueue): void {
-    if (queue.isListed) return;
-    queue.isListed = true;
-    this.#turns.push(queue);
+  #list(skill: SkillQueues): void {
+    if (skill.isListed) return;
+    skill.isListed = true;
+    this.#turns.push(skill);
   }
 
   /** Packed before anything is counted: what cannot be packed must not keep the others of its task from being posted. */
@@ -175,9 +202,10 @@ export class Lane implements RunPlace {
     }
   }
 
-  #post(thread: PoolThread, turn: SkillQueue, entries: RunEntry[]): void {
-    const bytes = this.#pack(thread, turn.skill, entries);
+  #post(thread: PoolThread, skill: string, sized: SizedQueue, entries: RunEntry[]): void {
+    const bytes = this.#pack(thread, skill, entries);
     if (entries.length === 0) return;
+    this.#gone += 1;
     const nowMs = this.#options.nowMs();
     for (let index = 0; index < entries.length; index += 1) {
       const entry = entries[index]!;
@@ -189,10 +217,14 @@ export class Lane implements RunPlace {
     }
     thread.held += entries.length;
     this.pool.post(thread, bytes, (workMs, why) => {
-      if (workMs !== undefined) turn.workMs = measuredWorkMs(turn.workMs, workMs, entries.length);
+      if (workMs !== undefined) sized.workMs = measuredWorkMs(sized.workMs, workMs, entries.length);
       else for (const entry of entries) if (!entry.isAnswered) this.#options.failed(entry, why);
       // What is left of piscina's tables of tasks may be taken for alive long after (core/churning.ts): runs and bodies are not to be with it.
       entries.length = 0;
     });
   }
+}
+
+function sizedQueue({ small, large }: SkillQueues, { body }: RunEntry): SizedQueue {
+  return body.byteLength > smallBodyBytes ? large : small;
 }

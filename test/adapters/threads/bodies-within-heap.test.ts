@@ -63,6 +63,29 @@ test("small bodies of a skill do not wait for a large one of the same skill that
   assert.deepEqual([given, thread.held, lane.unbegun], [[true, false, false, true], 2, 2]);
 });
 
+test("a skill has one turn a round, whatever the sizes of its bodies, which take turns within it", () => {
+  const { give } = stage();
+  const [small, large] = [300, 10_000];
+  const entries = give(
+    ...[small, small, large, large].map((bytes, index) => order(index, bytes, "both")),
+    ...[small, small, small].map((bytes, index) => order(10 + index, bytes, "one")),
+  );
+  const tickets = entries.toSorted((one, other) => one.sequence - other.sequence).map(({ ticket }) => ticket);
+  assert.deepEqual(tickets, [0, 10, 2, 11, 1, 12, 3]);
+});
+
+test("small bodies of the same skill count among those that go before one that finds no room", () => {
+  const { thread, give } = stage();
+  give(order(0, 300, "other"));
+  const [large] = give(order(1, 20_000_000));
+  for (let task = 2; task < 66; task += 2) {
+    assert.equal(large!.thread, undefined, `after ${task - 2} tasks`);
+    give(order(task, 300), order(task + 1, 300, "other"));
+  }
+  give();
+  assert.equal(large!.thread, thread);
+});
+
 test("a body that finds no room goes all the same once 64 tasks of others have gone first", () => {
   const { thread, give } = stage();
   give(order(0, 300, "small"));
