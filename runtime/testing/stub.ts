@@ -115,22 +115,25 @@ export type OneAnswer<Request, Response> =
 /** What a stub answers: the same each time, one after the other, or by call. */
 export type Answer<Request, Response> = OneAnswer<Request, Response> | InTurn<Request, Response> | ByCall<Request, Response>;
 
+/** What is answered where it is not a failure: of failures alone nothing. */
+type Answered<Response> = Response extends Fault ? never : Response;
+
 /** Answers what it is asked first with the first answer, and so on; one more question than answers fails the test. */
-export function inTurn<Request, Response>(...answers: readonly OneAnswer<Request, Response>[]): InTurn<Request, Response> {
-  return new InTurn(answers);
+export function inTurn<Request, Response>(...answers: readonly OneAnswer<Request, Response>[]): InTurn<Request, Answered<Response>> {
+  return new InTurn(answers as readonly OneAnswer<Request, Answered<Response>>[]);
 }
 
 /**
  * Answers each call by its step, however often it is tried: `byCall([{ step: "charge", answer: { body } }, { step: "charge", number: 2, answer: fault.status(503) }])`. What is not
  * among them `others` answers, a stub of the same dependency; without one such a call fails the test.
  */
-export function byCall<Request, Response>(calls: readonly CallAnswered<Request, Response>[], others?: Stub): ByCall<Request, Response> {
-  return new ByCall(calls, others);
+export function byCall<Request, Response>(calls: readonly CallAnswered<Request, Response>[], others?: Stub): ByCall<Request, Answered<Response>> {
+  return new ByCall(calls as readonly CallAnswered<Request, Answered<Response>>[], others);
 }
 
 /** Answers after so many milliseconds of simulated time. */
-export function late<Request, Response>(afterMs: number, answer: OneAnswer<Request, Response>): Late<Request, Response> {
-  return new Late(afterMs, answer);
+export function late<Request, Response>(afterMs: number, answer: OneAnswer<Request, Response>): Late<Request, Answered<Response>> {
+  return new Late(afterMs, answer as OneAnswer<Request, Answered<Response>>);
 }
 
 /** What stands in for a dependency. Made by `stub`. */

@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { z } from "zod";
 import { type Dependency, type HttpResponse, defineDependency, definePlugin, defineResource, defineSettings, defineSkill } from "../../runtime/index.ts";
-import { fault, inTurn, late, provide, stub, testSkill } from "../../runtime/testing/index.ts";
+import { byCall, fault, inTurn, late, provide, stub, testSkill } from "../../runtime/testing/index.ts";
 
 /** Compiles only when both types are the same. */
 type Same<One, Other> = [One, 0 extends 1 & One ? "any" : "typed"] extends [Other, "typed"] ? ([Other] extends [One] ? true : false) : false;
@@ -194,6 +194,10 @@ test("a stub answers what the schema of answers takes, in every form, and the sk
       { receipt: "3", state: "paid", cents: 3 },
     ],
   );
+  // Failures alone are answers of every dependency.
+  stub(bank, inTurn(fault.status(503), fault.reset()));
+  stub(shop, inTurn(late(5, fault.silent())));
+  stub(shop, byCall([{ step: "buy", answer: fault.status(503) }]));
   // @ts-expect-error cents come as a text
   stub(bank, { receipt: "r", cents: 3 });
   // @ts-expect-error a receipt is a text
