@@ -100,7 +100,7 @@ describe("the compact layout of records on Redis, as they become more", () => {
     // One that got none of the first sixty is as good as any.
     assert.ok(
       lives.every((life) => life > retentionMs),
-      `${lives}`,
+      lives.join(),
     );
   });
 
@@ -131,14 +131,14 @@ describe("the compact layout of records on Redis, as they become more", () => {
     await passed(redis, 200);
     const store = await open();
     const lengthsOfIt = [await redis.hlen(key)];
-    assert.ok(lengthsOfIt[0] === 3_000, `${lengthsOfIt}`);
+    assert.ok(lengthsOfIt[0] === 3_000, lengthsOfIt.join());
     while ((lengthsOfIt.at(-1) ?? 0) > 60 && lengthsOfIt.length < 400) {
       await claimed(store, 13);
       lengthsOfIt.push(await redis.hlen(key));
     }
     const dropped = lengthsOfIt.slice(1).map((length, index) => (lengthsOfIt[index] ?? 0) - length);
-    assert.ok(Math.max(...dropped) <= 500, `${lengthsOfIt}`);
-    assert.ok(lengthsOfIt.length < 400, `${lengthsOfIt}`);
+    assert.ok(Math.max(...dropped) <= 500, lengthsOfIt.join());
+    assert.ok(lengthsOfIt.length < 400, lengthsOfIt.join());
     await claimed(store, 2_000);
     assert.match(String(await redis.object("ENCODING", key)), /^(listpack|ziplist)$/);
   });
