@@ -403,7 +403,7 @@ describe("redis run store on a server of its own", () => {
 
   test("gives up on a server that does not answer in time, and finds by its token what was done all the same", async (t) => {
     const server = await serverFor(t);
-    const store = await started(t, server.url, { commandTimeoutMs: 150 });
+    const store = await started(t, server.url, { commandTimeoutMs: 500 });
     const request = claimOf("a");
     server.process.kill("SIGSTOP");
     await assert.rejects(within("an answer", store.claim([request], leaseMs), 2_000), StoreUnavailableError);
@@ -417,7 +417,7 @@ describe("redis run store on a server of its own", () => {
   test("leaves a connection that has gone silent", async (t) => {
     const server = await serverFor(t);
     const redis = plainClient(t, server.url);
-    const store = await started(t, server.url, { commandTimeoutMs: 100 });
+    const store = await started(t, server.url, { commandTimeoutMs: 300 });
     const connections = async (): Promise<number> => Number(/total_connections_received:(\d+)/.exec(await redis.info("stats"))?.[1]);
     const before = await connections();
     server.process.kill("SIGSTOP");

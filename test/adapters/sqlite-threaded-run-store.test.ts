@@ -97,7 +97,7 @@ describe("threaded sqlite run store", () => {
   test("waits off the main thread for another's write lock, gives the call up in time, and goes on once it is free", async (t) => {
     const path = join(await makeFolder(t), "runs.sqlite");
     const patient = storeOn(t, path);
-    const hasty = storeOn(t, path, { callTimeoutMs: 50 });
+    const hasty = storeOn(t, path, { callTimeoutMs: 500 });
     await patient.start();
     await hasty.start();
     const holder = new DatabaseSync(path);
@@ -106,7 +106,7 @@ describe("threaded sqlite run store", () => {
     const claimed = patient.claim([claimOf("a")], leaseMs);
     await assert.rejects(
       hasty.claim([claimOf("b")], leaseMs),
-      (error: unknown) => error instanceof StoreUnavailableError && /'claim' within 50 ms/.test(error.message),
+      (error: unknown) => error instanceof StoreUnavailableError && /'claim' within 500 ms/.test(error.message),
     );
     assert.equal(await hasty.ping(), false);
     holder.exec("ROLLBACK");

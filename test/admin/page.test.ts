@@ -52,11 +52,7 @@ if (hasBrowser) {
       await page.keyboard.type("it answers again");
       await page.keyboard.press("Enter");
       await news.getByText("Nothing: all that is looked at is well").waitFor();
-      await eventually(
-        "all to be completed",
-        () => bench.broker.inspect().queues["input"]?.totals.completed === 10 || bench.broker.inspect().queues["input"]?.states.active === 0,
-        30_000,
-      );
+      await eventually("all to be completed", () => Object.values(bench.broker.inspect().queues["input"]?.states ?? {}).every((count) => count === 0), 30_000);
 
       refuse(true);
       for (const eventId of ["refused-1", "refused-2", "refused-3"]) await bench.send(eventId);

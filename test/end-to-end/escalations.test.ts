@@ -70,7 +70,7 @@ for (const kind of storesTried) {
       60_000,
     );
     await eventually("all of them to be dead-lettered", () => letters() === sent, 20_000);
-    await eventually("a try", () => hook.requests.length > 0, 20_000);
+    await eventually("a try, and who has made it to say so", () => hook.requests.length > 0 && said(workers, "escalation.failed") > 0, 20_000);
     const platformTypes = (): readonly string[] =>
       (bench.broker.inspectMessages("system", { top: 1_000 })?.messages ?? []).map(({ applicationProperties }) => String(applicationProperties["eventType"]));
     await eventually("the platform to hear of it", () => platformTypes().includes("EscalationRaised"), 20_000);

@@ -55,13 +55,13 @@ test("a worker reads a queue, a subscription and sessions at once, and does with
   }
   const worker = await bench.startWorker({ sources }, { HOLDFAST_HEARTBEAT: heartbeat });
   const ran = (): string[] => (existsSync(join(bench.folder, "ran")) ? readFileSync(join(bench.folder, "ran"), "utf8").trim().split("\n") : []);
-  await eventually("each of them to be run", () => ran().length === 3, 10_000);
+  await eventually("each of them to be run", () => ran().length === 3, 30_000);
   assert.deepEqual(ran().toSorted(), ["e1 input", "e1 news", "e1 ordered"]);
   assert.deepEqual(
     worker.events("source.down").map(({ source, trouble }) => [source, trouble]),
     [["absent", "missing"]],
   );
-  await eventually("the heartbeat to be written", () => existsSync(heartbeat), 10_000);
+  await eventually("the heartbeat to be written", () => existsSync(heartbeat));
   const beat = JSON.parse(readFileSync(heartbeat, "utf8")) as Beat;
   assert.deepEqual(
     [beat.ready, beat.troubledSources, beat.sessions.map(({ source }) => source)],

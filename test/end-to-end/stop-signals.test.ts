@@ -16,13 +16,13 @@ import { drillOnEach, testOnEach } from "../support/transports.ts";
 const root = resolve(import.meta.dirname, "../..");
 const { REDIS_URL: _redis, npm_lifecycle_script: _script, ...withoutRedis } = process.env;
 /**
- * Says when the command begins to hear, and whether it had loaded nothing to speak of before. Until then Node itself starts, and
- * the system ends the process.
+ * Says when the command hears, and whether it had loaded nothing to speak of before. Until then Node itself starts, and the system
+ * ends the process. A listener is told of before it is there: what is said of it is said in a turn of its own.
  */
 const hears = `process.on("newListener", (name) => {
   if (name !== "SIGTERM") return;
   const isLate = process.moduleLoadList.includes("NativeModule net");
-  process.stderr.write(isLate ? "hears late\\n" : "hears first\\n");
+  process.nextTick(() => process.stderr.write(isLate ? "hears late\\n" : "hears first\\n"));
 });`;
 const env = { ...withoutRedis, NODE_OPTIONS: `--import=data:text/javascript;base64,${Buffer.from(hears).toString("base64")}` };
 const stopBudgetMs = 10_000;

@@ -6,7 +6,7 @@ import { chown, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
-import { freePort, onFreePort } from "./redis-server.ts";
+import { onFreePort } from "./redis-server.ts";
 
 export interface PostgresServer {
   readonly url: string;
@@ -55,7 +55,7 @@ export async function startPostgres(): Promise<PostgresServer> {
   const data = join(folder, "data");
   const made = spawnSync(join(bin, "initdb"), ["-D", data, "-U", "postgres", "--auth=trust", "--no-sync"], { encoding: "utf8", cwd: folder, ...user });
   if (made.status !== 0) throw new Error(`expected initdb to make a database, found: ${made.stderr}`);
-  const server = await onFreePort((port) => startOn(join(bin, "postgres"), data, port, user), freePort);
+  const server = await onFreePort((port) => startOn(join(bin, "postgres"), data, port, user));
   return {
     ...server,
     async stop() {

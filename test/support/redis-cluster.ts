@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { eventually } from "./eventually.ts";
-import { freePort, onFreePort, type RedisServer, startRedis } from "./redis-server.ts";
+import { onFreePort, type RedisServer, startRedis } from "./redis-server.ts";
 
 interface RedisMaster extends RedisServer {
   /** Ends it at once. */
@@ -33,14 +33,6 @@ export interface RedisCluster {
 const slots = 16_384;
 const mastersDefault = 3;
 
-/** Redis's cluster bus listens on the port plus 10 000. */
-async function clusterPort(): Promise<number> {
-  for (;;) {
-    const port = await freePort();
-    if (port < 50_000) return port;
-  }
-}
-
 /** Its records survive it only where `isPersistent`. */
 async function startMaster(folder: string, isPersistent: boolean): Promise<Pick<RedisMaster, keyof RedisServer | "kill" | "restart">> {
   const place = await mkdtemp(join(folder, "master-"));
@@ -48,7 +40,7 @@ async function startMaster(folder: string, isPersistent: boolean): Promise<Pick<
   if (isPersistent) args.push("--appendonly", "yes");
   // A shard that is down leaves the others to serve, and is found soon.
   args.push("--cluster-require-full-coverage", "no", "--cluster-node-timeout", "2000");
-  let server = await onFreePort((port) => startRedis(args, port), clusterPort);
+  let server = await onFreePort((port) => startRedis(args, port));
   const { port } = server;
   return {
     url: server.url,

@@ -1,5 +1,6 @@
 // A real Redis for the tests: starts `redis-server` on a free port, installing it with apt where that is possible.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -37,15 +38,31 @@ function install(): void {
   }
 }
 
-export async function freePort(): Promise<number> {
+/**
+ * Below those that the system gives to connections and to servers that ask for any: a port that is free stays so while a test has
+ * nobody listen there. Redis's cluster bus listens on the port plus 10 000, which lies below them, too.
+ */
+const portsFrom = 10_000;
+const portsTo = 22_000;
+
+async function isFree(port: number): Promise<boolean> {
   const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
+  server.listen(port, "127.0.0.1");
+  try {
+    await once(server, "listening");
+  } catch {
+    return false;
+  }
   server.close();
   await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("expected a TCP address");
-  return address.port;
+  return true;
+}
+
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(portsFrom, portsTo);
+    if (await isFree(port)) return port;
+  }
 }
 
 /** How often another free port is tried, where one was taken by somebody else before the server had it. */
@@ -59,9 +76,9 @@ export async function startRedis(extraArgs: readonly string[] = [], wantedPort?:
 }
 
 /** Calls `start` with a free port, and with another one when it fails: between the look and the start, somebody else may have taken it. */
-export async function onFreePort<T>(start: (port: number) => Promise<T>, find: () => Promise<number> = freePort): Promise<T> {
+export async function onFreePort<T>(start: (port: number) => Promise<T>): Promise<T> {
   for (let tried = 1; ; tried += 1) {
-    const port = await find();
+    const port = await freePort();
     try {
       return await start(port);
     } catch (error) {

@@ -93,7 +93,7 @@ export async function startWorkerBench(t: TestContext, { entities, skills, depen
         readTo = end;
         return [...(read.get(type) ?? [])];
       };
-      await eventually("the worker to start", () => events("worker.started").length > 0 || command.process.exitCode !== null, 30_000);
+      await eventually("the worker to start", () => events("worker.started").length > 0 || command.process.exitCode !== null, 60_000);
       if (command.process.exitCode !== null) throw new Error(`expected the worker to start, it ended with ${command.process.exitCode}: ${log.slice(-2_000)}`);
       return { ...command, config: file, log: () => log, events };
     },
