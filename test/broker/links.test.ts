@@ -93,6 +93,26 @@ for (const mode of ["unsettled", "settled"] as const)
     assert.equal(received, 21);
   });
 
+for (const end of ["link", "connection"] as const)
+  test(`takes back what was to be deleted as it went out and did so in part when its ${end} ends`, async (t) => {
+    const bench = await startBench(t, { entities });
+    const { connection, socket } = await connectWire(t, bench.broker);
+    // It never lets the rest come.
+    const session = connection.begin({}, { incomingBytes: () => 200_000 });
+    const receiver = await attachedReceiver(
+      session,
+      { name: "right", source: { address: "right" }, senderSettleMode: "settled", ...lossless },
+      { onDelivery() {} },
+    );
+    receiver.addCredit(2);
+    await bench.client.createSender("right").sendMessages([{ body: Buffer.alloc(900_000) }]);
+    await eventually("it to be on its way", () => bench.account("right").totals.delivered === 1);
+    if (end === "link") receiver.close();
+    else socket.destroy();
+    await eventually("it to be back", () => bench.account("right").states.active === 1);
+    assert.equal(bench.account("right").totals.receivedAndDeleted, 0);
+  });
+
 test("settles a request before it replies, and tells the lock of a deferred message in it and beside it", async (t) => {
   const bench = await startBench(t, { entities });
   await send(bench, "left", 1);

@@ -25,6 +25,8 @@ export class OutgoingLink implements SendingLink {
   /** Messages that the handler may still send, as far as it knows. */
   #promised = 0;
   #waiting: Waiting[] = [];
+  /** What is gone once it was sent, and is as yet in part. */
+  #partly: { readonly delivery: OutgoingDelivery; readonly settled: unknown } | undefined;
   /** Deliveries whose outcome was heard and got no answer. */
   readonly #unanswered = new WeakSet<OutgoingDelivery>();
 
@@ -62,7 +64,7 @@ export class OutgoingLink implements SendingLink {
       });
       return;
     }
-    if (this.#waiting.length > 0 || !this.#write(tag, parts, held)) this.#waiting.push({ tag, parts, held, settled });
+    if (this.#waiting.length > 0 || !this.#write({ tag, parts, held, settled })) this.#waiting.push({ tag, parts, held, settled });
     // What is in the way says when it is gone, through `onSendable`.
     if (this.#promised > 0 && this.#sender.capacity() === 0) this.#tell(0);
   }
@@ -73,12 +75,13 @@ export class OutgoingLink implements SendingLink {
   }
 
   /** Sends, if there is room. */
-  #write(tag: Buffer, parts: readonly [Buffer, Buffer], held: unknown): boolean {
+  #write({ tag, parts, held, settled }: Waiting): boolean {
     const sender = this.#sender;
     if (held !== undefined) return sender.send(parts, held, tag) !== undefined;
     // A client may free a request when its reply comes: the request's own acceptance must be there before.
     sender.flushSettled();
     const sent = sender.senderSettleMode === "unsettled" ? sender.send(parts, held, tag) : sender.sendSettled(parts, held, tag);
+    if (sent !== undefined) this.#partly = sender.incomplete === sent ? { delivery: sent, settled } : undefined;
     return sent !== undefined;
   }
 
@@ -95,8 +98,8 @@ export class OutgoingLink implements SendingLink {
   /** There is room: for what waits, then for more. */
   #promise(): void {
     let sent = 0;
-    for (const { tag, parts, held } of this.#waiting) {
-      if (!this.#write(tag, parts, held)) break;
+    for (const waiting of this.#waiting) {
+      if (!this.#write(waiting)) break;
       sent++;
     }
     this.#waiting.splice(0, sent);
@@ -130,14 +133,21 @@ export class OutgoingLink implements SendingLink {
     else if (!settled) delivery.settle(state);
   }
 
-  /** What waits was never seen by the client, so it is let go. */
+  /**
+   * What waits was never seen by the client, so it is let go. So is what was to be deleted as it went out and of which not all was written: no client
+   * can have it. (In Service Bus it is gone when it is asked for.) What was written as a whole and is lost on its way is lost.
+   */
   #end(): void {
     const handler = this.#handler;
     const waiting = this.#waiting;
+    const partly = this.#partly;
     this.#handler = undefined;
     this.#waiting = [];
+    this.#partly = undefined;
     if (handler === undefined) return;
-    if (waiting.length > 0) handler.onCredit(0);
+    const cutOff = partly !== undefined && partly.delivery === this.#sender.incomplete ? partly.settled : undefined;
+    if (waiting.length > 0 || cutOff !== undefined) handler.onCredit(0);
+    if (cutOff !== undefined) handler.onUnsent?.(cutOff);
     for (const { held, settled } of waiting) {
       if (held !== undefined) handler.onOutcome(held, releasedOutcome);
       else if (settled !== undefined) handler.onUnsent?.(settled);

@@ -92,7 +92,7 @@ export interface SendingHandler {
   onCredit(credit: number): void;
   /** The peer wants to end a delivery. Called once for each. */
   onOutcome(held: unknown, outcome: Outcome): Answer;
-  /** A delivery that was to be sent settled was not sent, and will not be. */
+  /** A delivery that was to be sent settled was not sent, or not all of it, and will not be. */
   onUnsent?(settled: unknown): void;
   /** The link is gone, whoever closed it. Called once. */
   onClosed(): void;

@@ -109,6 +109,7 @@ export class OutgoingDelivery<Context = unknown> implements Settleable {
 
 /** A delivery of which some frames are still to be sent. */
 interface Unfinished {
+  readonly delivery: OutgoingDelivery;
   readonly slices: readonly Uint8Array[];
   readonly settled: boolean;
   /** Where the next frame's payload begins. */
@@ -125,6 +126,8 @@ export class Sender<Context = unknown> extends Link {
   #credit = 0;
   #draining = false;
   #unfinished: Unfinished | undefined;
+  /** That which was unfinished when the link ended. */
+  #cutOff: OutgoingDelivery | undefined;
   #nextTag = 0;
   readonly #initialDeliveryCount: number;
 
@@ -145,6 +148,11 @@ export class Sender<Context = unknown> extends Link {
   /** Whether the receiver waits for its credit to be used or given back. */
   get draining(): boolean {
     return this.#draining;
+  }
+
+  /** The delivery of which the peer has not been sent all: the last one sent, or none. After the link's end it never will be. */
+  get incomplete(): OutgoingDelivery | undefined {
+    return this.#unfinished?.delivery ?? this.#cutOff;
   }
 
   /**
@@ -216,7 +224,7 @@ export class Sender<Context = unknown> extends Link {
       return;
     }
     const slices = payload instanceof Uint8Array ? [payload] : payload;
-    this.#unfinished = { slices, settled: delivery.settled, slice: 0, offset: 0, left: length };
+    this.#unfinished = { delivery, slices, settled: delivery.settled, slice: 0, offset: 0, left: length };
     this.#appendUnfinished(this.#unfinished, room);
     this.#continue();
   }
@@ -332,10 +340,12 @@ export class Sender<Context = unknown> extends Link {
   }
 
   protected detaching(): void {
+    this.#cutOff = this.incomplete;
     this.#unfinished = undefined;
   }
 
   protected ended(end: LinkEnd, unsettled: readonly Settleable[]): void {
+    this.#cutOff = this.incomplete;
     this.#unfinished = undefined;
     this.#events.onDetach?.(this, end, unsettled as readonly OutgoingDelivery<Context>[]);
   }
