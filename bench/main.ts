@@ -1,7 +1,7 @@
 /** `npm run bench`: lists the benches, runs one, and explains it with `npm run bench -- NAME --help`. */
 import "#runtime/cli/require-node.ts";
 import { Command } from "commander";
-import { carryOut } from "#runtime/cli/carry-out.ts";
+import { carryOut, ofTheRuntime } from "#runtime/cli/carry-out.ts";
 import { allCommand } from "./all/command.ts";
 import { amqpCommand } from "./amqp/command.ts";
 import { baselineCommand } from "./baseline/command.ts";
@@ -75,4 +75,4 @@ program.hook("preAction", (_, command) => {
 });
 
 if (process.argv.length === 2) program.outputHelp();
-else await carryOut(program);
+else await carryOut(program, ofTheRuntime);

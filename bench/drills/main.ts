@@ -1,7 +1,7 @@
 /** `npm run drill`: lists the drills, runs one, and explains it with `npm run drill -- NAME --help`. */
 import "#runtime/cli/require-node.ts";
 import { Command } from "commander";
-import { carryOut } from "#runtime/cli/carry-out.ts";
+import { carryOut, ofTheRuntime } from "#runtime/cli/carry-out.ts";
 import { exitCodes } from "#runtime/cli/exit-codes.ts";
 import { helpWidth } from "../support/command.ts";
 import { endTogether } from "../support/end-together.ts";
@@ -47,4 +47,4 @@ program.hook("preAction", (_, command) => {
 });
 
 if (process.argv.length === 2) program.outputHelp();
-else await carryOut(program);
+else await carryOut(program, ofTheRuntime);

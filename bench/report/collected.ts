@@ -17,11 +17,11 @@ export function readCollected(file: string): readonly ReportDocument[] {
   try {
     found = JSON.parse(readFileSync(file, "utf8")) as typeof found;
   } catch (error) {
-    throw new ConfigurationError(`${file}: expected the JSON of a bench, ${messageOf(error)}`);
+    throw new ConfigurationError(`${file}: expected the JSON of a bench, found ${messageOf(error)}; make one with 'npm run bench -- all --out FOLDER'`);
   }
   if (found?.schema !== schemaVersion)
     throw new ConfigurationError(
-      `${file}: expected the JSON of a bench with schema ${schemaVersion}, found ${found === null ? "null" : `schema ${String(found.schema)}`}`,
+      `${file}: expected the JSON of a bench with schema ${schemaVersion}, found ${found === null ? "null" : `schema ${String(found.schema)}`}; make one with 'npm run bench -- all --out FOLDER'`,
     );
   return found.scenarios ?? [found as ReportDocument];
 }

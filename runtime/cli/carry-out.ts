@@ -3,10 +3,17 @@ import { type Command, CommanderError } from "commander";
 import { exitCodes } from "./exit-codes.ts";
 import { writeFailure, writeMisuse } from "./last-words.ts";
 import { isJsonLog } from "./log-line.ts";
-import { messageOf } from "../core/errors.ts";
+import { ConfigurationError, HoldfastError, messageOf } from "../core/errors.ts";
+import { redact } from "../core/redact.ts";
 
 /** What a user can mend says so in its message, and is shown without a stack; undefined for a defect, which is thrown on. */
 export type Mendable = (error: unknown) => { readonly message: string; readonly code: number } | undefined;
+
+/** What the runtime throws tells a user what to do. */
+export const ofTheRuntime: Mendable = (error) => {
+  if (!(error instanceof HoldfastError)) return undefined;
+  return { message: redact(error.message), code: error instanceof ConfigurationError ? exitCodes.usage : exitCodes.failed };
+};
 
 /** `args` are those behind the program's name. Sets the exit code; throws what is no trouble that a user could mend. */
 export async function carryOut(program: Command, mendable: Mendable = () => undefined, args: readonly string[] = process.argv.slice(2)): Promise<void> {

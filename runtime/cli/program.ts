@@ -1,9 +1,7 @@
 /** The subcommands. Each loads only what it needs. */
 import { Argument, Command, Option } from "commander";
-import { ConfigurationError, HoldfastError } from "../core/errors.ts";
-import { redact } from "../core/redact.ts";
 import { helpHint, integer, required, several } from "./arguments.ts";
-import { type Mendable, carryOut } from "./carry-out.ts";
+import { carryOut, ofTheRuntime } from "./carry-out.ts";
 import type { Shell } from "./completion.ts";
 import type { ConfigOptions } from "./config.ts";
 import { addContractsCommand } from "./contracts-command.ts";
@@ -155,7 +153,7 @@ addMcpCommand(program);
 export async function runProgram(): Promise<void> {
   // A worker in production never loads what stands in load/.
   if (!isWorkerCommand(process.argv[2])) await wholeProgram();
-  await carryOut(program, mendable);
+  await carryOut(program, ofTheRuntime);
 }
 
 /** All that it knows, the commands of trials among it. Call it once. */
@@ -164,8 +162,3 @@ export async function wholeProgram(): Promise<Command> {
   await (await import("./broker.ts")).addBrokerCommand(program);
   return program;
 }
-
-const mendable: Mendable = (error) => {
-  if (!(error instanceof HoldfastError)) return undefined;
-  return { message: redact(error.message), code: error instanceof ConfigurationError ? exitCodes.usage : exitCodes.failed };
-};

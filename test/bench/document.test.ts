@@ -246,10 +246,21 @@ describe("comparing runs", () => {
       assert.match(lost.text, /trial: late.*WORSE: not measured/);
       const none = documentWith("none.json", spread(3, 4), [Number.NaN, Number.NaN, Number.NaN]);
       assert.equal(compared(none, before).status, 0);
-      writeFileSync(join(folder, "other.json"), "null");
-      assert.match(compared(before, join(folder, "other.json")).text, /other\.json: expected the JSON of a bench with schema 1/);
-      writeFileSync(join(folder, "other.json"), "{}");
-      assert.match(compared(before, join(folder, "other.json")).text, /other\.json: expected the JSON of a bench with schema 1/);
+      for (const [text, found] of [
+        ["null", "with schema 1, found null"],
+        ["{}", "with schema 1, found schema undefined"],
+        ["{", ".*, found .*JSON.*"],
+      ] as const) {
+        writeFileSync(join(folder, "other.json"), text);
+        const refused = compared(before, join(folder, "other.json"));
+        assert.equal(refused.status, 2);
+        assert.match(
+          refused.text,
+          new RegExp(
+            `^holdfast: .*other\\.json: expected the JSON of a bench.*${found.replace(/^\.\*/, "")}; make one with 'npm run bench -- all --out FOLDER'\n$`,
+          ),
+        );
+      }
     });
   });
 });
