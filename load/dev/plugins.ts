@@ -1,12 +1,12 @@
 /** `holdfast dev --plugin`: plugins of one's own on a broker of this machine, with stand-ins for what they call, and begun afresh when a file is saved. */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { accessSync, constants, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { exitCodes } from "#runtime/cli/exit-codes.ts";
 import { asMessage, writeLogLine } from "#runtime/cli/log-line.ts";
 import { takeOver } from "#runtime/cli/stop-signals.ts";
-import { messageOf } from "#runtime/core/errors.ts";
+import { ConfigurationError, messageOf } from "#runtime/core/errors.ts";
 import { startBroker } from "../broker/broker.ts";
 import { configOf, type DevPlan, environmentOf, findOwnConfig, inputQueue, outputQueue, placeOf, type PluginPlace } from "./dev-config.ts";
 import { WarmWorker, type WarmWorkerOptions } from "./warm-worker.ts";
@@ -153,15 +153,29 @@ function sayWhatItHas(places: readonly PluginPlace[], own: string | undefined): 
     );
 }
 
+/** Throws `ConfigurationError` where the folder at hand cannot be written to. */
+function makeConfigFolder(): void {
+  const folder = resolve(dirname(configFile));
+  try {
+    mkdirSync(folder, { recursive: true });
+    accessSync(folder, constants.W_OK);
+  } catch (error) {
+    throw new ConfigurationError(
+      `expected to write ${configFile} for 'holdfast send' here, found ${messageOf(error, 200)}; begin it in a folder that you may write to, and name plugins from there`,
+      { cause: error },
+    );
+  }
+}
+
 /** Resolves with the exit code when it is asked to stop. */
 export async function runPlugins({ plugin, config, set, watch: isWatching = false }: PluginDevOptions): Promise<number> {
   const places = plugin.map(placeOf);
   const own = findOwnConfig(config, places[0]?.folder ?? "");
+  makeConfigFolder();
   const stopped = Promise.withResolvers<void>();
   takeOver({ stop: () => stopped.resolve(), say });
   const folder = mkdtempSync(join(tmpdir(), "holdfast-dev-"));
   const broker = await startBroker({ entities: { queues: [inputQueue, outputQueue] } });
-  mkdirSync(dirname(configFile), { recursive: true });
   const plan = (): ReturnType<ReloadingOptions["plan"]> => {
     const plugins = plugin.map(placeOf);
     return { plan: { config: configOf(broker, plugins, folder), own, plugins, set }, stubs: stubsOf(plugins) };

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { Config } from "../core/config.ts";
-import { HoldfastError } from "../core/errors.ts";
+import { ConfigurationError, HoldfastError, messageOf } from "../core/errors.ts";
 import { asyncApiOf, type EventPlaces } from "../contracts/async-api.ts";
 import { describeEvents } from "../contracts/describe-events.ts";
 import { usersOf } from "../contracts/event-users.ts";
@@ -48,8 +48,12 @@ function put(text: string, usual: string, { out, check }: ContractsWriteOptions,
       `${file}: expected what the contracts say now, found ${existsSync(file) ? "something else" : "no file"}; run 'holdfast ${command}' and commit it`,
     );
   }
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, text);
+  try {
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, text);
+  } catch (error) {
+    throw new ConfigurationError(`expected to write ${file}, found ${messageOf(error, 200)}; name another place with --out, or mend that`, { cause: error });
+  }
   writeText(`wrote ${file}\n`);
 }
 

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { environmentOf, findOwnConfig, writeDevConfig } from "#load/dev/dev-config.ts";
+import { runPlugins } from "#load/dev/plugins.ts";
 
 function project(t: TestContext): string {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), "holdfast-project-")));
@@ -73,4 +74,20 @@ test("the environment leads no worker away from this machine, and says its plugi
     HOLDFAST_SETTINGS__OTHER__KEY: "1",
   };
   assert.deepEqual(environmentOf(env, plugins), { PATH: "/bin", HOLDFAST_SETTINGS__SHOP__CURRENCY: "EUR" });
+});
+
+test("a folder in which the configuration for 'send' cannot be written is refused before anything begins, with what to do", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-dev-config-"));
+  const before = process.cwd();
+  t.after(() => {
+    process.chdir(before);
+    rmSync(folder, { recursive: true });
+  });
+  writeFileSync(join(folder, ".holdfast"), "");
+  process.chdir(folder);
+  await assert.rejects(runPlugins({ plugin: [join(import.meta.dirname, "../../handlers/event-dispatcher")], set: [] }), {
+    name: "ConfigurationError",
+    message:
+      /^expected to write \.holdfast\/dev\.config\.json for 'holdfast send' here, found EEXIST: .*; begin it in a folder that you may write to, and name plugins from there$/,
+  });
 });
