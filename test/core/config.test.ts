@@ -70,7 +70,10 @@ test("watches how long runs take by default, and refuses what cannot be said of 
     action: "report",
   });
   assert.match(refusal({ ...good, latencyWatch: { factor: 1 } }), /latencyWatch\.factor: expected .*1\.1, got 1/);
-  assert.match(refusal({ ...good, latencyWatch: { act: "report" } }), /latencyWatch\.act: unknown key/);
+  assert.match(
+    refusal({ ...good, latencyWatch: { act: "report" } }),
+    /latencyWatch\.act: unknown key; expected one of enabled, factor, differenceMinMs, action$/,
+  );
 });
 
 test("refuses wrong units: durations are whole milliseconds", () => {

@@ -7,6 +7,7 @@ import { valueAt } from "./value-at.ts";
 const secretKey = /connectionString|password|secret|token|key|url|headers\./i;
 
 const keySeparator = " ";
+const namedMax = 8;
 
 /** Makes the message of an issue about unknown keys the list of those that are known there: the issue itself does not hold them. */
 export function knownKeys(issue: z.core.$ZodRawIssue): string | undefined {
@@ -20,8 +21,9 @@ export function describeIssue(issue: z.core.$ZodIssue, input: unknown): string[]
     const chosen = choose(place, valueAt(input, issue.path));
     if (typeof chosen === "string") return [chosen];
     return issue.keys.map((key) => {
-      const near = nearName(key, issue.message.split(keySeparator));
-      const remedy = near === undefined ? "check its spelling or remove it" : `did you mean '${near}'?`;
+      const known = issue.message.split(keySeparator);
+      const near = nearName(key, known);
+      const remedy = near === undefined ? withoutNear(known) : `did you mean '${near}'?`;
       return `${place === "" ? key : `${place}.${key}`}: unknown key; ${remedy}`;
     });
   }
@@ -34,6 +36,11 @@ export function describeIssue(issue: z.core.$ZodIssue, input: unknown): string[]
   }
   const unit = place.endsWith("Ms") ? " (milliseconds, as a whole number)" : "";
   return [`${place || "configuration"}: ${expectation(issue.message)}${unit}, got ${shown(place, valueAt(input, issue.path))}`];
+}
+
+/** Of few keys all are named: the key may be right elsewhere, as `threads` is in the configuration and not among live settings. */
+function withoutNear(known: readonly string[]): string {
+  return known.length <= namedMax ? `expected one of ${known.join(", ")}` : "check its spelling or remove it";
 }
 
 /** What can be said in two ways, of which one is chosen: the keys of each, in the order of the schema. */
