@@ -193,7 +193,7 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
     const gate = this.#gates[dependency];
     const costs = gate === undefined ? [] : this.#costsOf(run, gate, usage).filter(({ units: some }) => some > 0);
     const waiter = { run, costs, usage: [{ dependency, ...usage }], untilMs: nowMs + waitMaxMs, more: request };
-    const blocking = costs.find(({ share, units: some }) => !share.canSpend(some, nowMs));
+    const blocking = costs.find(({ share, units: some }) => isQueuedFor(share) || !share.canSpend(some, nowMs));
     if (blocking === undefined) this.#take(waiter);
     else if (blocking.share.isOut(waitMaxMs, nowMs)) this.#answer(request, Math.max(1, blocking.share.promise(blocking.units, nowMs)));
     else this.#wait(waiter, blocking);
@@ -344,7 +344,11 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
       if (whom === "first" && !place.isFirst) break;
       share.dequeue();
       const waiter = this.#renewed(place.waiter);
-      const blocking = waiter.costs.find((cost) => cost.share !== share && !cost.share.canSpend(cost.units, nowMs));
+      // A run in progress has had its turn; one that has not begun lets those go first that wait for another of its shares.
+      const letsGoFirst = waiter.more === undefined;
+      const blocking = waiter.costs.find(
+        (cost) => cost.share !== share && ((letsGoFirst && isQueuedFor(cost.share)) || !cost.share.canSpend(cost.units, nowMs)),
+      );
       if (blocking !== undefined) this.#wait(waiter, blocking);
       else if (this.#take(waiter)) answer.admitted.push(waiter.run);
     }
@@ -449,6 +453,11 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
   #isOut(gate: Gate, { by }: LimitPolicy, nowMs: number): boolean {
     return units.some((unit) => this.#shares.get(keyOf(gate.name, unit, by, ""))?.share.isOut(gate.waitMaxMs, nowMs) === true);
   }
+}
+
+/** Runs in progress wait for it: who comes later has no units before them, even if fewer would do. */
+function isQueuedFor<Run>(share: Share<Run>): boolean {
+  return share.first()?.isFirst === true;
 }
 
 function keyOf(dependency: string, unit: LimitUnit, by: LimitScope | undefined, value: string): string {

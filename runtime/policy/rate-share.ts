@@ -91,7 +91,7 @@ export class RateShare<Waiter> {
     return Math.max(0, this.#freeAtMs - nowMs);
   }
 
-  /** Whether nobody waits and so many units can be spent now. */
+  /** Whether so many units can be spent now, be they for others that wait or not. */
   canSpend(cost: number, nowMs: number): boolean {
     return this.owned >= cost && this.#usable(nowMs) >= Math.min(cost, this.#rate.capacity);
   }

@@ -89,6 +89,30 @@ describe("waits for limits", () => {
     assert.deepEqual(served, [0, 1, 2]);
   });
 
+  test("a run in progress that needs much is not overtaken for good by others that need little, in progress or not", () => {
+    const tokens = { tokensPerMinute: 6_000, burstMs: 2_000 };
+    const bench = new Bench(dependency("api", [{ by: "tenant", requestsPerMinute: 6_000, burstMs: 100 }, tokens], { estimatedTokens: 5 }));
+    const [large, small] = [new Run(), new Run()];
+    for (const run of [large, small]) bench.enter(run, 0);
+    ask(bench, small, 0, 190, 0);
+    bench.flush(0);
+    ask(bench, large, 1, 150, 0);
+    const served: string[] = [];
+    for (let nowMs = 0; nowMs < 4_000; nowMs += 10) {
+      // Together they take what flows in.
+      if (nowMs % 100 === 0) ask(bench, small, 2, 4, nowMs);
+      if (nowMs % 100 === 50 && bench.limits.enter(new Run({ tenant: `${nowMs}` }), nowMs).kind === "admitted") served.push("begins");
+      bench.flush(nowMs);
+      served.push(
+        ...bench.limits.next(nowMs).admitted.map(() => "begins"),
+        ...answersOf(bench).map(([requestId]) => ["all", "large", "small"][requestId] ?? ""),
+      );
+      bench.flush(nowMs);
+    }
+    assert.deepEqual(served.slice(0, 3), ["all", "large", "small"]);
+    assert.ok(served.includes("begins"));
+  });
+
   test("runs in progress are answered also while none may begin", () => {
     const bench = new Bench(dependency("api", [oneASecond]));
     const [running, waiting] = [new Run(), new Run()];
