@@ -157,8 +157,11 @@ export class Lane implements RunPlace {
   /** A run was answered: it waits no more, nor is it with its thread. True where what waits may fit the thread now. */
   forget(entry: RunEntry): boolean {
     const { thread, body } = entry;
-    if (thread === undefined) sizedQueue(this.#skillQueues(entry), entry).queue.forget();
-    else {
+    if (thread === undefined) {
+      const known = this.#skillQueues(entry);
+      sizedQueue(known, entry).queue.forget();
+      if (known.large.queue.size === 0) known.noRoomSince = undefined;
+    } else {
       thread.held -= 1;
       thread.heldBytes -= body.byteLength;
     }

@@ -98,6 +98,17 @@ test("a body that finds no room goes all the same once 64 tasks of others have g
   assert.equal(large!.thread, thread);
 });
 
+test("a body waits for room of its own, whatever one before it that was answered meanwhile had waited", () => {
+  const { lane, thread, give } = stage();
+  give(order(0, 300, "other"));
+  const [answered] = give(order(1, 20_000_000));
+  answered!.isAnswered = true;
+  lane.forget(answered!);
+  for (let task = 2; task < 70; task += 1) give(order(task, 300, "other"));
+  const [large] = give(order(70, 20_000_000));
+  assert.equal(large!.thread, undefined, `expected it to wait beside ${thread.held} runs`);
+});
+
 test("a slab is given back once its runs have begun, unless what they read shares it", () => {
   const slabOf = (codec: "json" | "msgpack"): readonly [Uint8Array, ReturnType<typeof unpackOrders>] => {
     const given = order(1, 200_000, "large", codec);
