@@ -107,7 +107,7 @@ export class Limits {
     if (limits.waiting > 0) this.#options.moved();
     limits.nextInProgress(clock.monotonicMs());
     this.#answer();
-    this.#wakeIn(limits.dueMs(clock.monotonicMs()));
+    this.#wakeIn(limits.dueMs(clock.monotonicMs(), heldUpMs));
     if (limits.isActive) this.#lookLater();
   }
 
@@ -117,10 +117,9 @@ export class Limits {
     if (answers.length > 0) executor.allow(answers);
   }
 
-  #wakeIn(dueMs: number): void {
-    if (dueMs === Number.POSITIVE_INFINITY) return;
+  #wakeIn(inMs: number): void {
+    if (inMs === Number.POSITIVE_INFINITY) return;
     const { clock } = this.#options;
-    const inMs = dueMs > 0 ? dueMs : heldUpMs;
     const atMs = clock.monotonicMs() + inMs;
     if (atMs >= this.#wakeAtMs) return;
     this.#wake?.cancel();

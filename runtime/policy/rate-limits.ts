@@ -301,10 +301,13 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
     return this.#shares.size > 0;
   }
 
-  /** Until the next of the runs that wait can go on; `Infinity` when only an answer can make one. */
-  dueMs(nowMs: number): number {
+  /** Until the next of the runs that wait can go on; `Infinity` when only an answer can make one. One that could by now, and is held up, is due after `heldUpMs`. */
+  dueMs(nowMs: number, heldUpMs = 0): number {
     let due = Number.POSITIVE_INFINITY;
-    for (const { share } of this.#waitedFor) due = Math.min(due, share.dueMs(nowMs));
+    for (const { share } of this.#waitedFor) {
+      const inMs = share.dueMs(nowMs);
+      due = Math.min(due, inMs > 0 ? inMs : heldUpMs);
+    }
     return due;
   }
 

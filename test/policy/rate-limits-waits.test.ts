@@ -132,6 +132,19 @@ describe("waits for limits", () => {
     assert.deepEqual([answersOf(bench).length, bench.limits.waiting], [1, 1], "expected the other's time not to be looked at");
   });
 
+  test("one that could begin and is held up keeps nobody else from being looked at in time", () => {
+    const bench = new Bench(dependency("api", [{ by: "tenant", requestsPerMinute: 60, burstMs: 1_000 }]));
+    for (const [tenant, atMs] of [
+      ["a", 0],
+      ["a", 0],
+      ["b", 20],
+      ["b", 20],
+    ] as const) {
+      bench.enter(new Run({ tenant }), atMs);
+    }
+    assert.deepEqual([bench.limits.dueMs(900, 100), bench.limits.dueMs(1_000, 100), bench.limits.dueMs(1_020, 100)], [100, 20, 100]);
+  });
+
   test("whoever has waited to the end of its time has not waited beside a full bucket", () => {
     const operation = fc.record({
       kind: fc.constantFrom("enter", "enter", "enter", "leave", "leave", "more", "giveBack"),
