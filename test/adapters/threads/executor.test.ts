@@ -214,7 +214,8 @@ test("what a run answered before its thread died counts", async (t) => {
 });
 
 test("whatever becomes of threads and runs, each run is answered once", async (t) => {
-  const { executor, post, results } = await start(t, { threads: 2 });
+  // A run that waits for a thread which code of an ended one holds waits for that to be noticed, and there may be several of these in a row.
+  const { executor, post, results } = await start(t, { threads: 2, stuckAfterMs: 1_000 });
   const mischief = fc.record({
     skill: fc.constantFrom("noop", "noop", "noop", "emit", "fail", "steps", "wait", "busy", "exit", "throw-outside", "block-later"),
     runs: fc.integer({ min: 1, max: 12 }),
