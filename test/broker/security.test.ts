@@ -6,7 +6,7 @@ import { isServiceBusError, ServiceBusAdministrationClient, ServiceBusClient } f
 import { type Broker, startBroker } from "#load/broker/broker.ts";
 import { TokenVerifier } from "#load/broker/security/tokens.ts";
 import { administrationOf } from "../support/broker-administration.ts";
-import { eventually } from "../support/eventually.ts";
+import { eventually, within } from "../support/eventually.ts";
 
 const keys = [{ name: "worker", key: "c2VjcmV0LWtleQ==" }];
 
@@ -93,9 +93,14 @@ test("ends links whose token has ended", async (t) => {
   const expiry = Math.floor(Date.now() / 1000) + 5;
   const token = sign(`sb://127.0.0.1:${broker.port}/`, expiry, key);
   const client = clientOf(t, `Endpoint=sb://127.0.0.1:${broker.port};SharedAccessSignature=${token};UseDevelopmentEmulator=true`);
-  client.createReceiver("orders").subscribe({ processMessage: () => Promise.resolve(), processError: () => Promise.resolve() });
+  // One that subscribes tries again for ever, and the SDK's close waits for that.
+  const received = client
+    .createReceiver("orders")
+    .receiveMessages(1, { maxWaitTimeInMs: 60_000 })
+    .catch((error: unknown) => error);
   await eventually("the receiver to be there", () => broker.inspect().queues["orders"]?.receivers === 1);
   await eventually("the receiver to be gone", () => broker.inspect().queues["orders"]?.receivers === 0);
+  assert.ok(isUnauthorized(await within("it to hear why", received)));
 });
 
 async function getOverTls(broker: Broker, path: string, ca: string): Promise<{ status: number | undefined; body: string }> {
