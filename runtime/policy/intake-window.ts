@@ -95,7 +95,7 @@ const leastAgeMaxMs = 20_000;
 const metAgainWithin = 1.25;
 /**
  * It is doubted where trips take so many times as long, after half a second; once that was found to be due to load alone, when they take half as long
- * again, or less than half as much is done in trips as long, or after four seconds: to look costs next to nothing where load is what limits.
+ * again, or less than half as much is done in trips as long though the main thread has time left, or after four seconds: to look costs next to nothing where load is what limits.
  */
 const doubtedFrom = 1.5;
 const doubtedAgainFrom = 1.5;
@@ -425,9 +425,8 @@ export class IntakeWindow {
     if (!this.#isFound || tripsMs < Math.max(doubtedMinMs, doubtedFrom * (this.#leastClaimMs + this.#leastSettleMs))) return false;
     this.#loadedTripsMs = Math.min(this.#loadedTripsMs, tripsMs);
     const isLongerThanLoaded = tripsMs >= doubtedAgainFrom * this.#loadedTripsMs;
-    const perMs = this.#perMs(nowMs);
-    this.#loadedPerMs = Math.max(this.#loadedPerMs, perMs);
-    const isLessDone = perMs < doneLessBelow * this.#loadedPerMs;
+    // Where the main thread is what limits, it is load.
+    const isLessDone = this.isDriven && this.#perMs(nowMs) < doneLessBelow * this.#loadedPerMs;
     // Trips were long for a moment when it was looked for last: with all that is held they are hardly longer now than what was found then.
     const wasMisjudged = this.#suspectedMs >= fartherPart * tripsMs;
     return nowMs - this.#lookedForLeastMs >= (isLongerThanLoaded || isLessDone || wasMisjudged ? doubtedAfterMs : doubtedAgainAfterMs);
