@@ -78,6 +78,21 @@ recoveryQueueContract("bullmq", async (t) => {
 });
 
 describe("recovery queue in Redis", () => {
+  test("is not blamed for the time in which this process stands still, however long that is", async (t) => {
+    const commandTimeoutMs = 100;
+    const queue = queueFor(t, sharedUrl, { prefix: `test-${randomUUID()}`, commandTimeoutMs });
+    queue.start(deaf());
+    const standStill = (): void => {
+      for (const fromMs = performance.now(); performance.now() - fromMs < 3 * commandTimeoutMs;);
+    };
+    const first = queue.counts();
+    standStill();
+    assert.equal((await first).waiting, 0);
+    const second = queue.counts();
+    standStill();
+    assert.equal((await second).waiting, 0);
+  });
+
   test("names all its keys with the prefix and the consumer's hash tag", async (t) => {
     const { url } = await serverFor(t);
     await live(queueFor(t, url, { consumer: "a{b}c/d", prefix: "test" }));

@@ -27,7 +27,7 @@ import {
 import { consumerTag } from "../redis/tags.ts";
 import type { RedisPlace } from "../redis/connect.ts";
 import { checkedJob, listedMax, retryDelayMs, unknownKindPauseMs } from "../support/job-rules.ts";
-import { settledWithin } from "../support/settled-within.ts";
+import { answeredWithin, settledWithin } from "../support/settled-within.ts";
 import { Connection } from "./connections.ts";
 import { formOf, isForgotten, type JobForm, jobIdOf, optionsOf, type QueuedJob, stateOf, viewOf } from "./job-form.ts";
 
@@ -35,7 +35,7 @@ export interface BullmqRecoveryQueueOptions extends RedisPlace {
   readonly consumer: string;
   /** Begins every key. Default `holdfast`. */
   readonly prefix?: string;
-  /** How long an answer may take. Default 2 000. */
+  /** How long Redis may take to answer, once BullMQ is loaded. Default 2 000. */
   readonly commandTimeoutMs?: number;
   /** How long a worker that gives no sign is taken to be at its jobs. Default 15 000. */
   readonly leaseMs?: number;
@@ -83,6 +83,7 @@ class BullmqRecoveryQueue implements RecoveryQueue {
   readonly #abandoned = Promise.withResolvers<"abandoned">();
   #isDisturbed = false;
   #waitsExactly = false;
+  #library: Promise<Library> | undefined;
   #opening: Promise<{ readonly library: Library; readonly queue: JobQueue }> | undefined;
   #worker: JobWorker | undefined;
   #working: Promise<void> | undefined;
@@ -98,7 +99,8 @@ class BullmqRecoveryQueue implements RecoveryQueue {
   start(listener: RecoveryQueueListener): void {
     if (this.#opening !== undefined) return;
     this.#listener = listener;
-    this.#opening = this.#open();
+    this.#library = import("bullmq");
+    this.#opening = this.#open(this.#library);
     // Whoever asks for something is told.
     this.#opening.catch(() => undefined);
   }
@@ -197,8 +199,9 @@ class BullmqRecoveryQueue implements RecoveryQueue {
   async #ask<T>(question: (queue: JobQueue) => Promise<T>): Promise<T> {
     const { commandTimeoutMs = commandTimeoutMsDefault } = this.#options;
     if (this.#opening === undefined || this.#isStopping) throw new StoreUnavailableError("expected a started recovery queue, found a stopped one");
+    await this.#library;
     const asked = this.#opening.then(({ queue }) => question(queue));
-    const answer = await settledWithin(asked, commandTimeoutMs).catch((error: unknown) => {
+    const answer = await answeredWithin(asked, commandTimeoutMs).catch((error: unknown) => {
       throw this.#unavailable(messageOf(error), error);
     });
     if (answer === undefined) throw this.#unavailable(messageOf(this.#connections[0]?.lastError ?? `no answer within ${commandTimeoutMs} ms`), undefined);
@@ -212,9 +215,8 @@ class BullmqRecoveryQueue implements RecoveryQueue {
     });
   }
 
-  async #open(): Promise<{ readonly library: Library; readonly queue: JobQueue }> {
-    const connection = await this.#connect();
-    const library = await import("bullmq");
+  async #open(loading: Promise<Library>): Promise<{ readonly library: Library; readonly queue: JobQueue }> {
+    const [library, connection] = await Promise.all([loading, this.#connect()]);
     this.#waitsExactly = await canWaitExactly(connection);
     const queue: JobQueue = new library.Queue<JobForm, unknown>(
       queueName,
