@@ -11,6 +11,7 @@ import { TransportError } from "#runtime/core/errors.ts";
 import type { Receiver, ReceiverListener, SettleOrder, Transport } from "#runtime/ports/transport.ts";
 import { type BrokerBench, startBench } from "../support/broker.ts";
 import { eventually } from "../support/eventually.ts";
+import { ManualClock, runtimeClock } from "../support/manual-clock.ts";
 import { type Entity, Inbox, numbered } from "../support/transport-bench.ts";
 import { testOnEach } from "../support/transports.ts";
 
@@ -27,14 +28,15 @@ interface Bench extends BrokerBench {
   send(entity: "news" | "retry", count: number): Promise<void>;
 }
 
-async function start(t: TestContext, kind: TransportKind): Promise<Bench> {
+/** `clock`: the merged transport's own; those it is made of have the system's. */
+async function start(t: TestContext, kind: TransportKind, clock: Clock = systemClock): Promise<Bench> {
   const bench = await startBench(t, { entities, record: true });
   const { connectionString } = bench.broker;
   const make = makers[kind];
   const transport = mergeTransports(
     make({ connectionString, entity: { topic: "news", subscription: "reader" }, clock: systemClock }),
     make({ connectionString, entity: { queue: "retry" }, clock: systemClock }),
-    systemClock,
+    clock,
   );
   t.after(() => transport.stop());
   await transport.start();
@@ -131,16 +133,14 @@ testOnEach("one credit at a time goes to the main source, save for about every t
 });
 
 testOnEach("one credit at a time never waits with a retry source that is empty", async (t, kind) => {
-  const bench = await start(t, kind);
+  // It stands still: a pause would have no end.
+  const bench = await start(t, kind, runtimeClock(new ManualClock()));
   await bench.send("news", 60);
   const inbox = new Inbox(bench.transport);
-  const fromMs = performance.now();
   for (let granted = 1; granted <= 60; granted++) {
     inbox.addCredit(1);
     await inbox.upTo(granted);
   }
-  const tookMs = performance.now() - fromMs;
-  assert.ok(tookMs < 5_000, `expected 60 messages without a pause, found them to take ${Math.round(tookMs)} ms`);
 });
 
 testOnEach("a single credit that lies idle goes where there is something to bring, again and again", async (t, kind) => {

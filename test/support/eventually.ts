@@ -7,8 +7,10 @@ const pausePart = 0.05;
 const pauseMsMax = 5;
 /** For what ends at once on a machine that has nothing else to do. */
 const deadlineMsDefault = 20_000;
-/** The real one, also where a test has put another in its place by then. */
-const after = setTimeout;
+/** Of a deadline, how many parts count apart: a span in which this process stood still counts as one of them at most. */
+const parts = 20;
+/** The real ones, also where a test has put others in their place by then. */
+const [after, every] = [setTimeout, setInterval];
 
 function pause(durationMs: number): Promise<void> {
   return new Promise((resolve) => {
@@ -21,11 +23,13 @@ function pause(durationMs: number): Promise<void> {
  * have no signal of their own; where there is one, wait on that.
  */
 export async function eventually<T>(what: string, condition: () => T | Promise<T>, deadlineMs = deadlineMsDefault): Promise<NonNullable<T>> {
-  const startMs = performance.now();
-  for (;;) {
+  let tookMs = 0;
+  for (let lookedMs = performance.now(); ;) {
     const value = await condition();
     if (value !== undefined && value !== null && value !== false) return value;
-    const tookMs = performance.now() - startMs;
+    const nowMs = performance.now();
+    tookMs += Math.min(nowMs - lookedMs, deadlineMs / parts);
+    lookedMs = nowMs;
     if (tookMs > deadlineMs) throw new Error(`expected ${what} within ${deadlineMs} ms`);
     if (tookMs < everyTurnMs) await nextTurn();
     else await pause(Math.min(pauseMsMax, tookMs * pausePart));
@@ -35,10 +39,14 @@ export async function eventually<T>(what: string, condition: () => T | Promise<T
 /** Rejects when `promise` has not settled within the deadline. */
 export async function within<T>(what: string, promise: Promise<T>, deadlineMs = deadlineMsDefault): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(`expected ${what} within ${deadlineMs} ms`)), deadlineMs);
+  let left = parts;
+  const timer = every(() => {
+    left -= 1;
+    if (left === 0) reject(new Error(`expected ${what} within ${deadlineMs} ms`));
+  }, deadlineMs / parts);
   try {
     return await Promise.race([promise, late]);
   } finally {
-    clearTimeout(timer);
+    clearInterval(timer);
   }
 }
