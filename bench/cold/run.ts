@@ -32,7 +32,7 @@ const firstAtLeast = 0.4;
 const thirdAtLeast = 0.9;
 
 export async function run(options: ColdOptions): Promise<number> {
-  const { quick = false, rounds = quick ? 2 : 7 } = options;
+  const { quick = false, rounds = quick ? 1 : 7 } = options;
   const report = new Report("cold", options);
   const starts = new Map<ContenderKey, Start[]>(measured.map((key) => [key, []]));
   await inArena({}, async (arena) => {
