@@ -253,7 +253,7 @@ test("a request whose answer fails is ended with 500, and why is told to who run
   t.after(() => server.close());
   await once(server.listen(0, "127.0.0.1"), "listening");
   const { port } = server.address() as AddressInfo;
-  const reply = await fetch(`http://127.0.0.1:${port}/mcp`, { signal: AbortSignal.timeout(2_000) });
+  const reply = await within("an answer", fetch(`http://127.0.0.1:${port}/mcp`));
   assert.deepEqual([reply.status, ((await reply.json()) as { readonly status: number }).status], [500, 500]);
   assert.deepEqual(failures.map(String), ["Error: it failed"]);
 });

@@ -11,6 +11,9 @@ export interface SharedLimitsHarness {
   pass(ms: number): Promise<void>;
 }
 
+/** Of what is kept, in units. */
+const slack = 0.01;
+
 export function drawOf(overrides: Partial<LimitDraw> = {}): LimitDraw {
   return { key: "mailer/requests", perMinute: 60, capacity: 10, need: 1, want: 1, back: 0, waitMaxMs: 0, ...overrides };
 }
@@ -21,39 +24,52 @@ async function drawOne(limits: SharedLimits, overrides: Partial<LimitDraw> = {})
   return grant;
 }
 
-/** Time passes on real clocks, too. */
-function about(found: number, expected: number, within: number): void {
-  assert.ok(Math.abs(found - expected) <= within, `expected about ${expected}, found ${found}`);
+/** What a bucket tells, while time passes on real clocks, too: as much as has passed since this was made may have been filled in, and no more. */
+class Since {
+  readonly #fromMs = performance.now();
+
+  level(found: number, expected: number, perMinute: number = drawOf().perMinute): void {
+    const most = expected + ((performance.now() - this.#fromMs) * perMinute) / 60_000;
+    assert.ok(found >= expected - slack && found <= most + slack, `expected a level of ${expected} to ${most}, found ${found}`);
+  }
+
+  afterMs(found: number, expected: number): void {
+    const least = expected - (performance.now() - this.#fromMs);
+    assert.ok(found >= least - 1 && found <= expected + 1, `expected a wait of ${least} to ${expected} ms, found ${found}`);
+  }
 }
 
 export function sharedLimitsContract(name: string, makeHarness: (t: TestContext) => Promise<SharedLimitsHarness>): void {
   describe(`shared limits: ${name}`, () => {
     test("a bucket that nobody knows is full, and gives what is wanted as far as it goes", async (t) => {
       const limits = await (await makeHarness(t)).open();
+      const since = new Since();
       assert.deepEqual(await drawOne(limits, { need: 1, want: 7 }), { granted: 7, level: 10, afterMs: 0 });
       const { granted, level, afterMs } = await drawOne(limits, { need: 1, want: 7 });
       assert.deepEqual([granted, afterMs], [3, 0]);
-      about(level, 3, 0.5);
+      since.level(level, 3);
     });
 
     test("an empty one gives nothing that does not come in time, says when it would, and stays as it is", async (t) => {
       const limits = await (await makeHarness(t)).open();
+      const since = new Since();
       await drawOne(limits, { need: 10, want: 10 });
       const refused = await drawOne(limits, { need: 5, want: 5, waitMaxMs: 3_000 });
       assert.equal(refused.granted, 0);
-      about(refused.afterMs, 5_000, 500);
-      about((await drawOne(limits, { need: 5, want: 5, waitMaxMs: 3_000 })).afterMs, 5_000, 500);
+      since.afterMs(refused.afterMs, 5_000);
+      since.afterMs((await drawOne(limits, { need: 5, want: 5, waitMaxMs: 3_000 })).afterMs, 5_000);
     });
 
     test("what comes in time is taken in advance, and whoever is next comes after it", async (t) => {
       const limits = await (await makeHarness(t)).open();
+      const since = new Since();
       await drawOne(limits, { need: 10, want: 10 });
       const first = await drawOne(limits, { need: 2, want: 2, waitMaxMs: 5_000 });
       const second = await drawOne(limits, { need: 2, want: 2, waitMaxMs: 5_000 });
       assert.deepEqual([first.granted, second.granted], [2, 2]);
-      about(first.afterMs, 2_000, 500);
-      about(second.afterMs, 4_000, 500);
-      about(second.level, -2, 0.5);
+      since.afterMs(first.afterMs, 2_000);
+      since.afterMs(second.afterMs, 4_000);
+      since.level(second.level, -2);
     });
 
     test("it fills at its rate, and never beyond what it holds", async (t) => {
@@ -70,19 +86,21 @@ export function sharedLimitsContract(name: string, makeHarness: (t: TestContext)
 
     test("units that come back are there again, and those used beyond are missing", async (t) => {
       const limits = await (await makeHarness(t)).open();
+      const since = new Since();
       await drawOne(limits, { need: 8, want: 8 });
       assert.equal((await drawOne(limits, { need: 0, want: 0, back: 5 })).granted, 0);
-      about((await drawOne(limits)).level, 7, 0.5);
+      since.level((await drawOne(limits)).level, 7);
       await drawOne(limits, { need: 0, want: 0, back: -20 });
-      about((await drawOne(limits)).level, -14, 0.5);
+      since.level((await drawOne(limits)).level, -14);
       await drawOne(limits, { need: 0, want: 0, back: 1_000 });
       assert.equal((await drawOne(limits)).level, 10);
     });
 
     test("more than it holds is given when it is full, and owed afterwards", async (t) => {
       const limits = await (await makeHarness(t)).open();
+      const since = new Since();
       assert.deepEqual(await drawOne(limits, { need: 25, want: 25 }), { granted: 25, level: 10, afterMs: 0 });
-      about((await drawOne(limits)).level, -15, 0.5);
+      since.level((await drawOne(limits)).level, -15);
     });
 
     test("keys are apart, and draws of one call are made in their order", async (t) => {
@@ -100,8 +118,9 @@ export function sharedLimitsContract(name: string, makeHarness: (t: TestContext)
 
     test("another rate counts from the next draw on", async (t) => {
       const limits = await (await makeHarness(t)).open();
+      const since = new Since();
       await drawOne(limits, { need: 10, want: 10 });
-      about((await drawOne(limits, { perMinute: 600 })).afterMs, 100, 90);
+      since.afterMs((await drawOne(limits, { perMinute: 600 })).afterMs, 100);
       const { level } = await drawOne(limits, { perMinute: 1, capacity: 2 });
       assert.ok(level <= 2, `${level}`);
     });

@@ -127,7 +127,7 @@ drillOnEach(
       [properties[0]?.["holdfast-reassigned-from"], properties[0]?.["holdfast-reassigned-by"], properties[0]?.["holdfast-reassigned-code"]],
       ["input", "any", "CARD"],
     );
-    await eventually("both dead letters, which stay", () => bench.broker.inspect().queues["input"]?.states.deadLettered === 2, 10_000);
+    await eventually("both dead letters, which stay", () => bench.broker.inspect().queues["input"]?.states.deadLettered === 2);
     assert.doesNotMatch(worker.log(), /T0KEN|let-me-in/);
 
     // Workers of that queue that give it up, too, and would send it elsewhere, find that it has been: it is not passed to and fro.

@@ -71,6 +71,6 @@ test("a thread that does not end keeps no worker from ending at once", async (t)
   // Both at once: once it has stopped in order there is nothing left to end.
   worker.process.kill("SIGTERM");
   worker.process.kill("SIGINT");
-  const { code, signal, stderr } = await within("the worker to end", worker.done, 5_000);
+  const { code, signal, stderr } = await within("the worker to end", worker.done);
   assert.deepEqual([code, signal], [130, null], stderr);
 });
