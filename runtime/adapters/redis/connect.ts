@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import type * as Library from "ioredis";
 import type { Cluster, Redis, RedisOptions } from "ioredis";
 import { reveal, type SecretText } from "../../core/secret.ts";
+import { countAnswerTime } from "./answer-time.ts";
 import type { LoginNews, RedisCredential } from "./login.ts";
 
 export interface RedisPlace extends LoginNews {
@@ -109,6 +110,11 @@ function waits(commandTimeoutMs: number): Patience {
 
 /** Not connected yet. `patience`: what becomes of commands while no server answers; see the functions of these names. */
 export function connect(place: RedisPlace, commandTimeoutMs: number, patience: "answersOrFails" | "waits" = "answersOrFails"): Redis | Cluster {
+  const client = clientOf(place, commandTimeoutMs, patience);
+  return patience === "waits" ? client : countAnswerTime(client);
+}
+
+function clientOf(place: RedisPlace, commandTimeoutMs: number, patience: "answersOrFails" | "waits"): Redis | Cluster {
   const { isCluster = false, nodes = [], sentinel, ca } = place;
   const library = ioredis();
   const url = new URL(reveal(place.url));

@@ -1,5 +1,4 @@
-/** Of the time that a peer has, how many parts count apart. */
-const parts = 20;
+import { startAnswerTimer } from "./answer-timer.ts";
 
 /** What a promise resolves with, when it does so in time; undefined past it. Rejects as the promise does. */
 export function settledWithin<T>(promise: Promise<T>, timeoutMs: number): Promise<{ readonly value: T } | undefined> {
@@ -9,19 +8,9 @@ export function settledWithin<T>(promise: Promise<T>, timeoutMs: number): Promis
   });
 }
 
-/**
- * As `settledWithin`, of what a peer answers: time in which this process itself stood still, with modules to load or without a
- * processor, counts as a twentieth of `timeoutMs` at most, for answers that came meanwhile could not be read.
- */
+/** As `settledWithin`, of what a peer answers: time in which this process itself stood still hardly counts; see `startAnswerTimer`. */
 export function answeredWithin<T>(promise: Promise<T>, timeoutMs: number): Promise<{ readonly value: T } | undefined> {
-  return settledBefore(promise, (late) => {
-    let left = parts;
-    const timer = setInterval(() => {
-      left -= 1;
-      if (left === 0) late();
-    }, timeoutMs / parts);
-    return () => clearInterval(timer);
-  });
+  return settledBefore(promise, (late) => startAnswerTimer(timeoutMs, late));
 }
 
 async function settledBefore<T>(promise: Promise<T>, startTimer: (late: () => void) => () => void): Promise<{ readonly value: T } | undefined> {
