@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as moment } from "node:timers/promises";
-import { awakeMsBetween, awakeTimeOption, startAwakeTime } from "./support/awake-time.ts";
+import { awakeMsBetween, awakeTimeOption, newAwakeClock, startAwakeTime } from "./support/awake-time.ts";
 import { eventually } from "./support/eventually.ts";
 
 test("time in which this process waits or works counts", async (t) => {
@@ -16,6 +16,15 @@ test("time in which this process waits or works counts", async (t) => {
   const worked = process.cpuUsage();
   while (process.cpuUsage(worked).user < 30_000);
   assert.ok(awakeMs() - blockedFromMs >= 30);
+});
+
+test("a timer of a clock that stands still with this process goes off when its time is over", async () => {
+  const clock = newAwakeClock();
+  const fromMs = clock.monotonicMs();
+  await new Promise<void>((over) => clock.after(30, over));
+  assert.ok(clock.monotonicMs() - fromMs >= 30);
+  clock.after(0, () => assert.fail("expected a timer that was cancelled to stay silent")).cancel();
+  await moment(10);
 });
 
 test("time in which a process stands still does not count", async (t) => {

@@ -5,14 +5,15 @@ import { accepted } from "#runtime/amqp/message/delivery-state.ts";
 import { checkCanSend } from "#runtime/adapters/amqp/check-sending.ts";
 import { createAmqpPublisher } from "#runtime/adapters/amqp/publisher.ts";
 import { createAmqpTransport } from "#runtime/adapters/amqp/transport.ts";
-import { systemClock } from "#runtime/adapters/system/clock.ts";
 import { SendError, TransportError } from "#runtime/core/errors.ts";
 import type { Publisher } from "#runtime/ports/publisher.ts";
 import type { Transport } from "#runtime/ports/transport.ts";
+import { newAwakeClock } from "../support/awake-time.ts";
 import { eventually, within } from "../support/eventually.ts";
 import { type Script, startScriptedService } from "../support/scripted-service.ts";
 import { Inbox } from "../support/transport-bench.ts";
 
+const clock = newAwakeClock();
 /** So long that what is answered is answered within it, on a busy machine, too. */
 const answerTimeoutMs = 500;
 const message = { messageId: "m", body: Buffer.alloc(1), headers: {} };
@@ -25,8 +26,8 @@ interface Bench {
 /** @param sessionsMax that the service takes on one connection */
 async function bench(t: TestContext, script: Script, sessionsMax = 256, answersWithinMs = answerTimeoutMs): Promise<Bench> {
   const { connectionString } = await startScriptedService(t, script, { limits: { sessionsMax } });
-  const transport = createAmqpTransport({ connectionString, entity: { queue: "input" }, sessionsMax: 10, clock: systemClock, answerTimeoutMs });
-  const publisher = createAmqpPublisher({ connectionString, clock: systemClock, answerTimeoutMs: answersWithinMs });
+  const transport = createAmqpTransport({ connectionString, entity: { queue: "input" }, sessionsMax: 10, clock, answerTimeoutMs });
+  const publisher = createAmqpPublisher({ connectionString, clock, answerTimeoutMs: answersWithinMs });
   t.after(() => Promise.all([transport.stop(), publisher.stop()]));
   await publisher.start();
   return { transport, publisher };
@@ -111,6 +112,6 @@ test("a link that is given credit late sends what waited for it", async (t) => {
 
 test("a check whether messages can be sent ends when the link gets no answer", async (t) => {
   const { connectionString } = await startScriptedService(t, { onSender: () => {} });
-  const check = await within("an end of the check", checkCanSend({ connectionString, clock: systemClock, answerTimeoutMs }, "input"));
+  const check = await within("an end of the check", checkCanSend({ connectionString, clock, answerTimeoutMs }, "input"));
   assert.equal(check.kind, "unanswered");
 });

@@ -4,6 +4,8 @@
  */
 import { readFileSync } from "node:fs";
 import type { TestContext } from "node:test";
+import { systemClock } from "#runtime/adapters/system/clock.ts";
+import type { Clock } from "#runtime/core/clock.ts";
 
 const tickMs = 10;
 
@@ -33,6 +35,26 @@ export function startAwakeTime(t: TestContext): () => number {
   const timer = every(() => time.count(), tickMs);
   t.after(() => clearInterval(timer));
   return () => time.count();
+}
+
+/** The system's clock, save that it stands still with this process: who waits by it blames nobody for what could not be read meanwhile. */
+export function newAwakeClock(): Clock {
+  const time = new AwakeTime();
+  every(() => time.count(), tickMs).unref();
+  return {
+    ...systemClock,
+    monotonicMs: () => time.count(),
+    after(delayMs, action) {
+      const dueMs = time.count() + delayMs;
+      const look = (): void => {
+        const leftMs = dueMs - time.count();
+        if (leftMs > 0) timer = setTimeout(look, Math.ceil(leftMs));
+        else action();
+      };
+      let timer = setTimeout(look, delayMs);
+      return { cancel: () => clearTimeout(timer) };
+    },
+  };
 }
 
 /** As an option of Node for a process of its own: that process writes such a clock to `file`. */
