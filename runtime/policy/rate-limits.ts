@@ -116,7 +116,7 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
   /** Shares that runs wait for: each may have something to draw at any time, whatever took the units of those that wait. */
   readonly #waitedFor = new Set<Entry<Run>>();
   readonly #permits = new Map<Run, Permit>();
-  readonly #drawing = new Map<string, { readonly share: Share<Run>; readonly draw: BucketDraw }>();
+  readonly #drawing = new Map<string, { readonly entry: Entry<Run>; readonly draw: BucketDraw }>();
   /** Runs in progress that wait for more. */
   readonly #askers = new Set<Run>();
   #answers: MoreAnswer[] = [];
@@ -148,7 +148,7 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
   isShut(uses: readonly number[], nowMs: number): boolean {
     return uses.some((number) => {
       const gate = this.#gates[number];
-      return gate !== undefined && gate.limits.some(({ policy }) => policy.by === undefined && this.#isOut(gate, policy, nowMs));
+      return gate !== undefined && units.some((unit) => this.#shares.get(keyOf(gate.name, unit))?.share.isOut(gate.waitMaxMs, nowMs) === true);
     });
   }
 
@@ -254,20 +254,18 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
 
   /** Takes all runs out that have not begun. */
   clear(): void {
-    for (const entry of this.#waitedFor) {
-      entry.share.remove(({ more }) => more === undefined);
-      if (entry.share.waiting === 0) this.#waitedFor.delete(entry);
-    }
+    this.#remove(({ more }) => more === undefined);
   }
 
   /** What is to be drawn now; each must be answered. */
   draws(nowMs: number): readonly ShareDraw[] {
     const draws: ShareDraw[] = [];
     for (const entry of this.#waitedFor) this.#touched.add(entry);
-    for (const { key, share } of this.#touched) {
+    for (const entry of this.#touched) {
+      const { key, share } = entry;
       const draw = share.ask(nowMs);
       if (draw === undefined) continue;
-      this.#drawing.set(key, { share, draw });
+      this.#drawing.set(key, { entry, draw });
       draws.push({ key, ...share.rate, ...draw });
     }
     this.#touched.clear();
@@ -279,10 +277,9 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
     const drawing = this.#drawing.get(key);
     if (drawing === undefined) return;
     this.#drawing.delete(key);
-    const { share, draw } = drawing;
-    share.answered(draw, grant ?? { granted: 0, level: 0, afterMs: draw.waitMaxMs + failedMs }, nowMs);
-    const entry = this.#shares.get(key);
-    if (entry !== undefined) this.#touch(entry);
+    const { entry, draw } = drawing;
+    entry.share.answered(draw, grant ?? { granted: 0, level: 0, afterMs: draw.waitMaxMs + failedMs }, nowMs);
+    this.#touch(entry);
   }
 
   /** Call it every `shareMs`: what is given back, or was used beyond what was drawn. Forgets what nobody uses. */
@@ -321,7 +318,7 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
           .toSorted((one, other) => other.waiting - one.waiting || other.forMs - one.forMs)
           .slice(0, usedUpShownMax);
         const inAll = own.reduce((sum, [, { share }]) => sum + share.waiting, 0);
-        return { dependency: gate?.name ?? "", policy: limit.policy, waiting: inAll, usedUp, postponed: limit.postponed };
+        return { dependency: limit.dependency, policy: limit.policy, waiting: inAll, usedUp, postponed: limit.postponed };
       }),
     );
   }
@@ -349,9 +346,7 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
       const waiter = this.#renewed(place.waiter);
       // A run in progress has had its turn; one that has not begun lets those go first that wait for another of its shares.
       const letsGoFirst = waiter.more === undefined;
-      const blocking = waiter.costs.find(
-        (cost) => cost.share !== share && ((letsGoFirst && isQueuedFor(cost.share)) || !cost.share.canSpend(cost.units, nowMs)),
-      );
+      const blocking = waiter.costs.find((cost) => (letsGoFirst && isQueuedFor(cost.share)) || !cost.share.canSpend(cost.units, nowMs));
       if (blocking !== undefined) this.#wait(waiter, blocking);
       else if (this.#take(waiter)) answer.admitted.push(waiter.run);
     }
@@ -416,10 +411,18 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
     this.#answers.push({ runId, requestId, afterMs });
   }
 
-  /** What the run waits for was for the execution that has ended. */
+  /** What the run waits for was for the execution that has ended. It may be what those behind it waited for. */
   #stopAsking(run: Run): void {
     if (!this.#askers.delete(run)) return;
-    for (const { share } of this.#waitedFor) share.remove((waiter) => waiter.run === run && waiter.more !== undefined);
+    this.#remove((waiter) => waiter.run === run && waiter.more !== undefined);
+    this.#asks();
+  }
+
+  #remove(isMeant: (waiter: Waiter<Run>) => boolean): void {
+    for (const entry of this.#waitedFor) {
+      entry.share.remove(isMeant);
+      if (entry.share.waiting === 0) this.#waitedFor.delete(entry);
+    }
   }
 
   #correct(run: Run, number: number, usage: Usage): void {
@@ -435,10 +438,11 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
     const costs: Cost<Run>[] = [];
     for (const limit of gate.limits) {
       const { by } = limit.policy;
+      const value = by && `/${by}=${encodeURIComponent(run.limitKey(by))}`;
       for (const unit of units) {
         const rate = rateOf(limit.policy, unit);
         if (rate === undefined) continue;
-        const entry = this.#entryOf(keyOf(gate.name, unit, by, by === undefined ? "" : run.limitKey(by)), rate, limit, unit);
+        const entry = this.#entryOf(keyOf(gate.name, unit, value), rate, limit, unit);
         costs.push({ entry, share: entry.share, units: usage[unit] });
       }
     }
@@ -452,10 +456,6 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
     this.#shares.set(key, entry);
     return entry;
   }
-
-  #isOut(gate: Gate, { by }: LimitPolicy, nowMs: number): boolean {
-    return units.some((unit) => this.#shares.get(keyOf(gate.name, unit, by, ""))?.share.isOut(gate.waitMaxMs, nowMs) === true);
-  }
 }
 
 /** Runs in progress wait for it: who comes later has no units before them, even if fewer would do. */
@@ -463,9 +463,8 @@ function isQueuedFor<Run>(share: Share<Run>): boolean {
   return share.first()?.isFirst === true;
 }
 
-function keyOf(dependency: string, unit: LimitUnit, by: LimitScope | undefined, value: string): string {
-  const whole = `${dependency}/${unit}`;
-  return by === undefined ? whole : `${whole}/${by}=${encodeURIComponent(value)}`;
+function keyOf(dependency: string, unit: LimitUnit, value = ""): string {
+  return `${dependency}/${unit}${value}`;
 }
 
 function postponed<Run>({ entry }: Cost<Run>, atLeastMs: number): Postponed {

@@ -52,11 +52,76 @@ describe("waits for limits", () => {
       return run;
     });
     const begun: Run[] = [];
+    const drawn: string[] = [];
     for (let nowMs = 3_200; nowMs <= 4_700; nowMs += 50) {
       begun.push(...bench.limits.next(nowMs).admitted);
-      bench.flush(nowMs);
+      drawn.push(...bench.flush(nowMs).filter((key) => key.includes("tenant")));
     }
     assert.deepEqual(begun, waiting);
+    assert.deepEqual(drawn, Array<string>(2).fill("api/requests/tenant="));
+  });
+
+  test("what waits asks for a draw, and what was asked for meanwhile is asked for once that is answered, each draw counted once", () => {
+    const bench = new Bench(dependency("api", [oneASecond]));
+    const [first, second] = [new Run(), new Run()];
+    let before = bench.asked;
+    assert.equal(bench.limits.enter(first, 0).kind, "limited");
+    assert.ok(bench.asked > before);
+    assert.equal(first.waitedFor, "a limit of api");
+    const draws = bench.limits.draws(0);
+    bench.limits.enter(second, 0);
+    assert.deepEqual([draws.length, bench.limits.draws(0)], [1, []]);
+    before = bench.asked;
+    for (let time = 0; time < 2; time += 1) bench.limits.answered("api/requests", { granted: 1, level: 2, afterMs: 0 }, 0);
+    assert.ok(bench.asked > before);
+    assert.deepEqual([bench.limits.next(0).admitted, bench.limits.draws(0).length], [[first], 1]);
+  });
+
+  test("units are drawn in advance after those that were spent, and where there are none, not again before the next that needs some", () => {
+    const bench = new Bench(dependency("api", [{ requestsPerMinute: 240, burstMs: 500 }]), dependency("large", [{ requestsPerMinute: 6_000 }]));
+    for (let run = 0; run < 2; run += 1) bench.enter(new Run({}, [1]), 0);
+    assert.deepEqual(bench.flush(0), ["large/requests"]);
+    for (let run = 0; run < 2; run += 1) bench.enter(new Run(), 0);
+    assert.deepEqual([bench.flush(0), bench.flush(shareMs)], [["api/requests"], []]);
+    bench.limits.enter(new Run(), shareMs);
+    bench.limits.clear();
+    assert.deepEqual(bench.flush(shareMs), []);
+  });
+
+  test("a run is postponed for the dependency of the limit that is used up", () => {
+    const bench = new Bench(dependency("api", [oneASecond]), dependency("other", [{ requestsPerMinute: 6, burstMs: 0 }]));
+    bench.enter(new Run({}, [1]), 0);
+    const run = new Run({}, [0, 1]);
+    bench.limits.enter(run, 0);
+    bench.flush(0);
+    bench.limits.next(0);
+    bench.flush(0);
+    const { postponed } = bench.limits.next(0);
+    assert.deepEqual(
+      postponed.map(({ answer }) => answer.dependency),
+      ["other"],
+    );
+  });
+
+  test("a run in progress whose turn has come lets nobody else go first at another limit", () => {
+    const bench = new Bench(dependency("api", [{ requestsPerMinute: 600, tokensPerMinute: 6_000, burstMs: 1_000 }]));
+    const [one, other] = [new Run(), new Run()];
+    for (const run of [one, other]) bench.enter(run, 0);
+    const more = (run: Run, requestId: number, requests: number, tokens: number): void =>
+      bench.limits.more(run, { runId: requestId, requestId, dependency: 0, usage: { requests, tokens }, waitMaxMs: 30_000 }, 0);
+    // Two requests are here, and wait for whoever needs no more.
+    const given = new Run();
+    bench.enter(given, 0);
+    more(given, 0, 1, 0);
+    bench.flush(0);
+    bench.limits.next(0);
+    bench.limits.leave(given, used(0));
+    assert.deepEqual(answersOf(bench), [[0, 0]]);
+    more(one, 1, 1, 150);
+    more(other, 2, 20, 0);
+    bench.flush(0);
+    bench.limits.next(600);
+    assert.deepEqual(answersOf(bench), [[1, 0]]);
   });
 
   test("a wait that is over leaves those behind it to be drawn for", () => {
@@ -68,9 +133,14 @@ describe("waits for limits", () => {
     const behind = new Run();
     bench.limits.enter(behind, 0);
     bench.flush(0);
+    const before = bench.asked;
     bench.limits.next(0);
     assert.deepEqual(answersOf(bench), [[1, 2_000]]);
+    assert.ok(bench.asked > before, "expected a draw to be asked for");
     bench.flush(0);
+    const { asked } = bench;
+    bench.limits.next(0);
+    assert.equal(bench.asked, asked, "expected no draw to be asked for again and again");
     assert.deepEqual([bench.limits.waiting, bench.limits.dueMs(0)], [1, 1_000]);
   });
 
@@ -143,6 +213,75 @@ describe("waits for limits", () => {
       bench.enter(new Run({ tenant }), atMs);
     }
     assert.deepEqual([bench.limits.dueMs(900, 100), bench.limits.dueMs(1_000, 100), bench.limits.dueMs(1_020, 100)], [100, 20, 100]);
+  });
+
+  test("what was given back lets the next run begin at once, without a draw", () => {
+    const bench = new Bench(dependency("api", [oneASecond]));
+    const run = new Run();
+    bench.enter(run, 0);
+    const { asked } = bench;
+    bench.limits.giveBack(run);
+    assert.equal(bench.asked, asked, "expected nothing to be asked where nobody waits");
+    assert.equal(bench.limits.enter(run, 0).kind, "admitted");
+    bench.enter(new Run(), 0);
+    bench.limits.enter(new Run(), 0);
+    const before = bench.asked;
+    bench.limits.giveBack(run);
+    assert.ok(bench.asked > before, "expected those that wait to be looked at");
+  });
+
+  test("a place is promised for as many units as runs of the skill need", () => {
+    const bench = new Bench(dependency("api", [{ tokensPerMinute: 6_000, burstMs: 1_000 }], { estimatedTokens: 600 }));
+    const small = new Run({ skill: "small" });
+    bench.enter(small, 0);
+    bench.limits.leave(small, used(1, 100));
+    bench.isDown = true;
+    bench.enter(new Run(), 0);
+    const refused = ["small", "large", "small"].map((skill) => bench.limits.refuses(new Run({ skill }), 0)?.atLeastMs ?? 0);
+    assert.deepEqual(
+      refused.map((ms) => ms - (refused[0] ?? 0)),
+      [0, 1_000, 7_000],
+    );
+  });
+
+  test("a run in progress waits for no limit of which it needs nothing, though that is used up", () => {
+    const bench = new Bench(dependency("api", [{ requestsPerMinute: 60, tokensPerMinute: 6_000, burstMs: 1_000 }]));
+    const [running, other] = [new Run(), new Run()];
+    bench.enter(running, 0);
+    assert.equal(bench.enter(other, 1_000), "admitted");
+    bench.limits.leave(other, used(10));
+    ask(bench, running, 1, 1, 1_000);
+    assert.deepEqual(answersOf(bench), [[1, 0]]);
+  });
+
+  test("an answer that is there at once is asked to be fetched", () => {
+    const bench = new Bench(dependency("api", [oneASecond]), dependency("free", []));
+    const running = new Run();
+    bench.enter(running, 0);
+    const asked = (dependency: number, requests: number): number => {
+      const before = bench.asked;
+      bench.limits.more(running, { runId: 1, requestId: 1, dependency, usage: { requests, tokens: 0 }, waitMaxMs: 0 }, 0);
+      return bench.asked - before;
+    };
+    assert.ok(asked(1, 1) > 0);
+    bench.isDown = true;
+    bench.enter(new Run(), 0);
+    bench.enter(new Run(), 0);
+    assert.ok(asked(0, 5) > 0);
+  });
+
+  test("when a run has ended that others waited behind, they are looked at again, though nothing is known of what it used", () => {
+    const bench = new Bench(dependency("api", [{ tokensPerMinute: 6_000, burstMs: 100 }]));
+    const [ended, behind] = [new Run(), new Run()];
+    for (const run of [ended, behind]) bench.enter(run, 0);
+    ask(bench, ended, 1, 500, 0);
+    ask(bench, behind, 2, 10, 0);
+    bench.flush(0);
+    const before = bench.asked;
+    bench.limits.leave(ended, undefined);
+    assert.ok(bench.asked > before);
+    bench.limits.nextInProgress(1_000);
+    assert.deepEqual(answersOf(bench), [[2, 0]]);
   });
 
   test("whoever has waited to the end of its time has not waited beside a full bucket", () => {

@@ -16,9 +16,10 @@ describe("rate limits", () => {
 
   test("what uses nothing that is limited is admitted and leaves no trace", () => {
     const { limits } = new Bench(dependency("api", []), dependency("other", [oneASecond]));
-    assert.equal(limits.enter(new Run({}, [0]), 0).kind, "admitted");
-    assert.deepEqual([limits.isActive, limits.allowances(new Run({}, [0]))], [false, undefined]);
-    limits.leave(new Run({}, [0]), used(1));
+    const run = new Run({}, [0]);
+    assert.equal(limits.enter(run, 0).kind, "admitted");
+    assert.deepEqual([limits.isActive, limits.allowances(run)], [false, undefined]);
+    limits.leave(run, used(1));
     assert.equal(limits.isActive, false);
   });
 
@@ -47,6 +48,7 @@ describe("rate limits", () => {
     assert.equal(bench.limits.refuses(new Run({}, [1]), 0), undefined);
     assert.equal(bench.limits.refuses(new Run(), 1_000), undefined, "expected those to be tried who could wait for what comes");
     assert.equal(bench.limits.view(0)[0]?.postponed, 3);
+    assert.equal(bench.limits.enter(new Run(), 0).kind, "postponed", "expected it to be said at once");
   });
 
   test("counts each tenant, project and skill apart", () => {
@@ -94,15 +96,16 @@ describe("rate limits", () => {
     assert.deepEqual([bench.limits.next(1_999).admitted, bench.limits.next(2_000).admitted], [[], [last]]);
   });
 
-  test("nobody overtakes those that wait", () => {
+  test("nobody overtakes those that wait, though what it needs is here", () => {
     const bench = new Bench(dependency("api", [{ tokensPerMinute: 6_000, burstMs: 10_000 }], { estimatedTokens: 700 }));
-    bench.enter(new Run({ skill: "large" }), 0);
-    const large = new Run({ skill: "large" });
+    const [quick, large, small] = [new Run({ skill: "small" }), new Run(), new Run({ skill: "small" })];
+    bench.enter(quick, 0);
+    bench.limits.leave(quick, used(1, 10));
+    bench.enter(new Run(), 0);
     assert.equal(bench.enter(large, 0), "waiting");
-    bench.limits.leave(new Run(), []);
-    const small = new Run({ skill: "large" });
-    assert.equal(bench.limits.enter(small, 0).kind, "limited");
-    assert.deepEqual(bench.limits.next(4_000).admitted, [large]);
+    assert.equal(bench.limits.enter(small, 3_000).kind, "limited");
+    bench.flush(3_000);
+    assert.deepEqual(bench.limits.next(4_200), { admitted: [large, small], postponed: [], limited: [] });
   });
 
   test("takes requests and tokens by their estimate, and tells the run what it may use", () => {
@@ -163,7 +166,9 @@ describe("rate limits", () => {
     assert.equal(bench.limits.allowances(one), undefined);
     bench.enter(other, 0);
     assert.equal(bench.draws, 1, "expected the unit that was given back to be spent");
+    const { asked } = bench;
     bench.limits.leave(other, undefined);
+    assert.equal(bench.asked, asked, "expected nothing to be asked where nothing can have changed");
     assert.equal(bench.limits.allowances(other), undefined);
     assert.deepEqual([...bench.look(0), ...bench.look(0)], []);
     bench.limits.giveBack(other);
@@ -263,6 +268,9 @@ describe("rate limits", () => {
     const tokens = new Bench(dependency("api", [{ tokensPerMinute: 60, burstMs: 2_000, requestsPerMinute: 6_000 }]));
     for (let run = 0; run < 8; run += 1) tokens.enter(new Run(), 0);
     assert.equal(tokens.limits.isShut([0], 0), true);
+    const both = new Bench(dependency("api", [{ ...oneASecond, by: "tenant" }, oneASecond]));
+    for (let run = 0; run < 8; run += 1) both.enter(new Run({ tenant: `${run}` }), 0);
+    assert.equal(both.limits.isShut([0], 0), true, "expected one limit of all to be enough");
   });
 
   test("a draw that fails keeps those out that need it, for as long as it was said", () => {
@@ -347,6 +355,7 @@ describe("rate limits", () => {
     assert.equal(bench.limits.change("api", "tenant", { requestsPerMinute: 6_000 }), true);
     assert.ok(bench.asked > before);
     assert.deepEqual([bench.limits.change("api", "skill", {}), bench.limits.change("nobody", "tenant", {})], [false, false]);
+    assert.equal(new Bench(dependency("free", []), dependency("api", [oneASecond])).limits.change("api", undefined, {}), true);
     assert.deepEqual(
       bench.limits.view(0).map(({ policy }) => policy.requestsPerMinute),
       [6_000, 60_000, 60],

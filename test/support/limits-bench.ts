@@ -9,6 +9,7 @@ export class Run implements Limitable {
   readonly waitingSinceMs = 0;
   readonly mayBeRejected = false;
   readonly uses: readonly number[];
+  waitedFor?: string;
   readonly #keys: Partial<Record<LimitScope, string>>;
 
   constructor(keys: Partial<Record<LimitScope, string>> = {}, uses: readonly number[] = [0]) {
