@@ -1,6 +1,7 @@
 // A real Redis for the tests: starts `redis-server` on a free port, installing it with apt where that is possible.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { randomInt } from "node:crypto";
+import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -40,10 +41,25 @@ function install(): void {
 
 /**
  * Below those that the system gives to connections and to servers that ask for any: a port that is free stays so while a test has
- * nobody listen there. Redis's cluster bus listens on the port plus 10 000, which lies below them, too.
+ * nobody listen there. Redis's cluster bus listens on the port plus 10 000, which is below them, too, and none of these.
  */
 const portsFrom = 10_000;
-const portsTo = 22_000;
+const portsTo = 20_000;
+
+/** Whether no other process of tests has the port: each holds it for UDP, where nobody listens, until it ends. */
+async function reserve(port: number): Promise<boolean> {
+  const socket = createSocket("udp4");
+  try {
+    const bound = once(socket, "listening");
+    socket.bind({ port, address: "127.0.0.1", exclusive: true });
+    await bound;
+  } catch {
+    socket.close();
+    return false;
+  }
+  socket.unref();
+  return true;
+}
 
 async function isFree(port: number): Promise<boolean> {
   const server = createServer();
@@ -58,10 +74,11 @@ async function isFree(port: number): Promise<boolean> {
   return true;
 }
 
+/** Nobody else is given it while this process lives. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(portsFrom, portsTo);
-    if (await isFree(port)) return port;
+    if ((await reserve(port)) && (await isFree(port))) return port;
   }
 }
 
