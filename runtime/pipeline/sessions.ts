@@ -285,7 +285,8 @@ export class Sessions implements Receiving {
   }
 
   #acceptLater(atLeastMs = 0, pauseMaxMs?: number): void {
-    this.#inVain += 1;
+    // Several that were asked for at once, and could not be had, are one failure.
+    if (this.#pause === undefined) this.#inVain += 1;
     this.#pauseFor(Math.max(atLeastMs, acceptPauseMs(this.#inVain, pauseMaxMs)));
   }
 

@@ -187,6 +187,34 @@ test("accepts that the broker answers again are told to have recovered, though n
   assert.equal(telemetry.types().filter((type) => type === "transport.recovered").length, 1);
 });
 
+test("accepts that are refused all at once count as one refusal", async () => {
+  const world = newWorld();
+  let isRefused = false;
+  const waiting = new Set<PromiseWithResolvers<never>>();
+  const askedAtMs: number[] = [];
+  const disabled = new TransportError("expected letters to be enabled, found that it is disabled", { entityTrouble: "disabled" });
+  const { worker } = await world.start({ sessions: { ...settings, concurrentMax: 8, idleMs: 0 } }, ({ connection }) => {
+    const accept = connection.acceptSession.bind(connection);
+    connection.acceptSession = (waitMs) => {
+      if (isRefused) {
+        askedAtMs.push(world.clock.monotonicMs());
+        return Promise.reject(disabled);
+      }
+      const refusal = Promise.withResolvers<never>();
+      waiting.add(refusal);
+      return Promise.race([accept(waitMs), refusal.promise]).finally(() => waiting.delete(refusal));
+    };
+  });
+  for (const session of "abcdefgh") world.send(...world.inSession(session, `${session}0`));
+  await world.clock.until("all to pass, and others to be waited for", () => world.broker.open.length === 0 && waiting.size === 8, 60_000);
+  isRefused = true;
+  for (const { reject } of waiting) reject(disabled);
+  await world.clock.advance(1_000);
+  const pausesMs = askedAtMs.slice(1).map((atMs, index) => atMs - (askedAtMs[index] ?? 0));
+  assert.deepEqual(pausesMs.slice(0, 3), [100, 200, 400]);
+  await world.clock.finish("the worker to stop", worker.stop(5_000));
+});
+
 describe("a session that was accepted", () => {
   test("is not let go before its message can have come, however short its idle time and far the broker", async () => {
     const world = newWorld({ broker: { latencyMs: 80 } });
