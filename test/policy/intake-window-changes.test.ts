@@ -396,4 +396,16 @@ describe("an intake window", () => {
     window.took(1_001);
     assert.equal(window.isOverfull, true);
   });
+
+  test("is overfull by a rate over twice as long as its runs take at least", () => {
+    const window = new IntakeWindow({ ...bounds, start: 10 });
+    while (!window.isFull) window.took(0);
+    for (let run = 0; run < 10; run += 1) {
+      window.ran(0, 0, judgeEveryMs);
+      window.gave(judgeEveryMs);
+    }
+    window.room(judgeEveryMs, busy);
+    while (window.held < window.size + Math.floor(2 * Math.sqrt(window.size))) window.took(judgeEveryMs);
+    assert.equal(window.isOverfull, true);
+  });
 });

@@ -29,6 +29,13 @@ describe("an event loop that is late", () => {
     );
   });
 
+  test("is as near to being too late as it keeps from being taken", () => {
+    assert.deepEqual(
+      [0, 325, 550, 1_000].map((delayMs) => lateBy(delayMs).pressure),
+      [0, 0.25, 0.5, 1],
+    );
+  });
+
   test("has to be clearly less late before more is taken again", () => {
     assert.deepEqual(
       [

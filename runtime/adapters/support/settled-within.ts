@@ -16,9 +16,8 @@ export function answeredWithin<T>(promise: Promise<T>, timeoutMs: number): Promi
 async function settledBefore<T>(promise: Promise<T>, startTimer: (late: () => void) => () => void): Promise<{ readonly value: T } | undefined> {
   const late = Promise.withResolvers<undefined>();
   const stopTimer = startTimer(() => late.resolve(undefined));
-  // What comes too late concerns nobody any more.
-  promise.catch(() => undefined);
   try {
+    // What is rejected too late concerns nobody any more: the race has taken it.
     return await Promise.race([promise.then((value) => ({ value })), late.promise]);
   } finally {
     stopTimer();
