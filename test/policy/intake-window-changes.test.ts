@@ -408,4 +408,14 @@ describe("an intake window", () => {
     while (window.held < window.size + Math.floor(2 * Math.sqrt(window.size))) window.took(judgeEveryMs);
     assert.equal(window.isOverfull, true);
   });
+
+  test("goes on measuring at its ceiling, however dry threads are: it does not change any more", () => {
+    const window = new IntakeWindow({ ...bounds, start: 10, ceiling: 10 });
+    while (!window.isFull) window.took(0);
+    for (const look of [1, 2, 3]) {
+      for (let run = 0; run < 2; run += 1) window.ran(0, 0, 80);
+      window.room(look * judgeEveryMs, () => true);
+    }
+    assert.equal(window.serviceMs, 80);
+  });
 });
