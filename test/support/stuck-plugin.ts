@@ -3,6 +3,20 @@ import { openSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { type Plugin, type Skill, definePlugin, defineSkill } from "../../runtime/index.ts";
 
+/** Tests hear what is said here, also of a thread whose loop does not turn. */
+export const channel = "holdfast.test.stuck";
+const said = new BroadcastChannel(channel);
+said.unref();
+
+/** Does something once the run that it is of has ended, and says so just before. */
+function leave(something: () => void): void {
+  setTimeout(() => {
+    said.postMessage("left");
+    something();
+    said.postMessage("over");
+  }, 20);
+}
+
 function skill(name: string, run: Skill["run"]): Skill {
   return defineSkill({ name, handles: [{ eventType: `test.${name}` }], run });
 }
@@ -33,7 +47,10 @@ const plugin: Plugin = definePlugin({
       signal.throwIfAborted();
     }),
     skill("wait-later", () => delay(20).then(() => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0))),
-    skill("leave-loop", () => void setTimeout(loop, 20)),
+    skill("leave-loop", () => leave(loop)),
+    skill("leave-work", () => leave(() => work(3_000))),
+    skill("leave-native", ({ event }) => leave(() => readPipe(event.payload))),
+    skill("tell", ({ event }) => said.postMessage((event.payload as { readonly eventId?: string }).eventId ?? "")),
     skill("throw-later", () => {
       setTimeout(() => {
         throw new Error("thrown later");

@@ -428,8 +428,8 @@ export class ThreadsExecutor implements Executor {
         const { blame = { part } } = entry;
         this.#giveUp(entry, blame.part === "guilty" ? blocked(entry.order, blame.at) : lostWith(thread, why, blame.part));
       } else if (entry.stopAs !== undefined) this.#giveUp(entry, { kind: entry.stopAs });
-      else if (entry.moves < movesMax) moved.push(entry);
-      else this.#giveUp(entry, { kind: "not-started", why: `${entry.moves + 1} threads were lost before they began it, the last one because ${why}` });
+      else if ((entry.moves += 1) <= movesMax) moved.push(entry);
+      else this.#giveUp(entry, { kind: "not-started", why: `${entry.moves} threads were lost before they began it, the last one because ${why}` });
     }
     lane?.putBack(moved);
     lane?.dispatch();

@@ -4,7 +4,7 @@ import { batchSize, measuredWorkMs } from "./batch-size.ts";
 import { smallBodyBytes } from "./free-thread.ts";
 import { packOrders } from "./orders.ts";
 import { type RunEntry, type RunPlace, RunQueue } from "./run-entry.ts";
-import type { PoolThread, ThreadPool } from "./thread-pool.ts";
+import { type PoolThread, type ThreadPool, silentMs } from "./thread-pool.ts";
 
 /** Runs of one skill with bodies of about one size. */
 interface SizedQueue {
@@ -28,6 +28,9 @@ interface SkillQueues {
 
 /** After so many tasks of others a large body waits no longer for room: where others keep every thread busy there would never be any. */
 const passedByMax = 64;
+
+/** Where no other thread has room, runs stay so long with one whose loop does not turn. */
+const patientMs = 3 * silentMs;
 
 export interface LaneOptions {
   nowMs(): number;
@@ -72,13 +75,35 @@ export class Lane implements RunPlace {
     this.#list(known);
   }
 
+  /**
+   * Takes from a thread whose loop does not turn what it has not begun, where another thread is there for it: at once where that has room, else
+   * a while later, for a run that computes for a second or two had better find its next one ready. These wait again.
+   */
+  takeBack(thread: PoolThread): readonly RunEntry[] {
+    if (thread.unbegun === 0 || !this.#hasOther(thread)) return [];
+    const from = thread.takeBack();
+    if (from === undefined) return [];
+    const back = this.postedTo(thread).filter(({ sequence }) => ((sequence - from) | 0) >= 0);
+    for (const { body } of back) {
+      thread.held -= 1;
+      thread.heldBytes -= body.byteLength;
+    }
+    this.putBack(back);
+    return back;
+  }
+
+  #hasOther(silent: PoolThread): boolean {
+    if (silent.silentForMs(this.#options.nowMs()) <= patientMs) return this.pool.findFree(0).thread !== undefined;
+    for (const thread of this.pool.threads) if (thread.isUsable) return true;
+    return false;
+  }
+
   /** Runs that their lost thread had not begun wait again, ahead of the others of their skill and size. */
   putBack(entries: readonly RunEntry[]): void {
     const nowMs = this.#options.nowMs();
     for (const entry of entries) {
       entry.thread = undefined;
       entry.postedAtMs = nowMs;
-      entry.moves += 1;
     }
     for (const [{ queue }, back] of Map.groupBy(entries, (entry) => sizedQueue(this.#skillQueues(entry), entry))) queue.putBack(back);
     for (const entry of entries) this.#list(this.#skillQueues(entry));
@@ -210,6 +235,7 @@ export class Lane implements RunPlace {
     if (entries.length === 0) return;
     this.#gone += 1;
     const nowMs = this.#options.nowMs();
+    const first = thread.posted;
     for (let index = 0; index < entries.length; index += 1) {
       const entry = entries[index]!;
       entry.thread = thread;
@@ -220,8 +246,10 @@ export class Lane implements RunPlace {
     }
     thread.held += entries.length;
     this.pool.post(thread, bytes, (workMs, why) => {
-      if (workMs !== undefined) sized.workMs = measuredWorkMs(sized.workMs, workMs, entries.length);
-      else for (const entry of entries) if (!entry.isAnswered) this.#options.failed(entry, why);
+      // Those that were taken back are elsewhere, or have another number; the last one is always among them.
+      const isThere = (index: number): boolean => entries[index]?.thread === thread && entries[index].sequence === ((first + index) | 0);
+      if (workMs === undefined) for (const entry of entries.filter((_, index) => isThere(index))) if (!entry.isAnswered) this.#options.failed(entry, why);
+      if (workMs !== undefined && isThere(entries.length - 1)) sized.workMs = measuredWorkMs(sized.workMs, workMs, entries.length);
       // What is left of piscina's tables of tasks may be taken for alive long after (core/churning.ts): runs and bodies are not to be with it.
       entries.length = 0;
     });

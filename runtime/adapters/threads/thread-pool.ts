@@ -83,6 +83,8 @@ export class PoolThread {
   isAlive = true;
   /** Its loop does not turn. */
   isSilent = false;
+  /** Of the runs that were taken back last: the number of the first, and that after the last. */
+  #takenBack: { readonly from: number; readonly to: number } | undefined;
   /** Since it was told to end. */
   endTimer: NodeJS.Timeout | undefined;
   /** Why the main thread ended it. */
@@ -140,8 +142,18 @@ export class PoolThread {
 
   /** Number of the run that was begun and has not let go of the thread yet. */
   get beginning(): number | undefined {
-    const isBeginning = Atomics.load(this.#progress, progressPlaces.isBeginning) === 1;
-    return isBeginning ? (Atomics.load(this.#progress, progressPlaces.begun) - 1) | 0 : undefined;
+    if (Atomics.load(this.#progress, progressPlaces.isBeginning) !== 1) return undefined;
+    const begun = Atomics.load(this.#progress, progressPlaces.begun);
+    return ((begun === this.#takenBack?.to ? this.#takenBack.from : begun) - 1) | 0;
+  }
+
+  /** Keeps it from beginning what it has not begun, and answers with the number of the first of these; undefined where there are none. What is posted later it begins. */
+  takeBack(): number | undefined {
+    const from = Atomics.load(this.#progress, progressPlaces.begun);
+    const to = this.posted;
+    if (from === to || Atomics.compareExchange(this.#progress, progressPlaces.begun, from, to) !== from) return undefined;
+    this.#takenBack = { from, to };
+    return from;
   }
 
   tell(news: ThreadNews): void {

@@ -3,7 +3,7 @@
  * whose event loop does not turn cannot. So the main thread looks at each thread's pulse and at the runs that it has begun; what is late
  * there is asked about (ask-thread.ts), and the answer names the run that holds it.
  *
- *   turning ──(a run is past its time, or no pulse for long)──▶ asked ──(a pulse)──▶ turning
+ *   turning ──(a run is past its time, or waits for it, or no pulse for long)──▶ asked ──(a pulse)──▶ turning
  *                                                                │
  *          ┌──────────────────────────┬──────────────────────────┴────────────────┐
  *          ▼                          ▼                                           ▼
@@ -25,10 +25,12 @@ import { pulseEveryMs } from "./wire.ts";
 /** Of the grace, after which part a run that its thread has not ended counts as late: the thread may be busy with others. */
 const lateAfter = 0.25;
 
+const beganNone = "it began none of the runs it was given";
+
 export interface ThreadWatchOptions {
   /** From when a thread is asked what holds it until it is ended. */
   readonly graceMs: number;
-  /** A thread whose loop has not turned for so long is asked though no run is late. */
+  /** A thread whose loop has not turned for so long is asked though no run is late, and ended if it is held by code of none. */
   readonly stuckAfterMs: number;
   /** A run is answered on behalf of its thread, which still lives. */
   giveUp(entry: RunEntry, answer: RunAnswer): void;
@@ -73,16 +75,24 @@ export class ThreadWatch {
     return sum;
   }
 
-  /** Looks at each thread of a lane; true when one of them can be given work again. */
+  /** Looks at each thread of a lane; true when one of them can be given work again, or work was taken from one. */
   look(lane: Lane, nowMs: number): boolean {
     let isFreed = false;
     for (const thread of lane.pool.threads) {
       const wasSilent = thread.isSilent;
       thread.isSilent = thread.silentForMs(nowMs) > silentMs;
       isFreed ||= wasSilent && !thread.isSilent;
+      if (thread.isSilent && this.#takeBack(lane, thread)) isFreed = true;
       if (!thread.isEnding) this.#lookAt(lane, thread, nowMs);
     }
     return isFreed;
+  }
+
+  /** What a silent thread has not begun is begun by another, where there is one; whether there was anything. */
+  #takeBack(lane: Lane, thread: PoolThread): boolean {
+    const back = lane.takeBack(thread);
+    for (const entry of back) if (entry.stopAs !== undefined) this.#options.giveUp(entry, { kind: entry.stopAs });
+    return back.length > 0;
   }
 
   /** Whether there is something to see in this lane though nothing is to be executed. */
@@ -99,11 +109,18 @@ export class ThreadWatch {
   #lookAt(lane: Lane, thread: PoolThread, nowMs: number): void {
     const posted = this.#posted(lane, thread, nowMs);
     const hold = this.#holdOf(thread);
-    const { graceMs, stuckAfterMs } = this.#options;
     if (hold === undefined) {
-      if (posted.late.length > 0 || thread.silentForMs(nowMs) > stuckAfterMs) this.#ask(lane, thread, nowMs);
-      else if (posted.begun.length === 0 && nowMs > posted.oldestMs + graceMs + stuckAfterMs) lane.pool.kill(thread, "it began none of the runs it was given");
+      if (posted.late.length > 0 || this.#isStuck(thread, nowMs) || isWaitedFor(thread, posted, nowMs)) this.#ask(lane, thread, nowMs);
+      else if (this.#beganNone(posted, nowMs)) lane.pool.kill(thread, beganNone);
     } else if (!hold.isAsking) this.#judge(lane, thread, hold, posted);
+  }
+
+  #isStuck(thread: PoolThread, nowMs: number): boolean {
+    return thread.silentForMs(nowMs) > this.#options.stuckAfterMs;
+  }
+
+  #beganNone({ begun, oldestMs }: Posted, nowMs: number): boolean {
+    return begun.length === 0 && nowMs > oldestMs + this.#options.graceMs + this.#options.stuckAfterMs;
   }
 
   /** Undefined when the loop has turned since. */
@@ -153,9 +170,15 @@ export class ThreadWatch {
     if (late.some((entry) => this.#lateAtMs(entry) > hold.askedAtMs)) return this.#ask(lane, thread, nowMs);
     const holder = holderOf(thread, hold, begun);
     const isLate = holder !== undefined && late.includes(holder);
+    if (late.length === 0 && hold.answer === undefined && this.#beganNone(posted, nowMs)) return lane.pool.kill(thread, beganNone);
     // Nobody is late, and a run that may still take its time may be at work: as good as any other.
     if (late.length === 0 && (holder !== undefined || hold.answer === undefined)) return;
     this.#tell(thread, hold, holder, nowMs);
+    if (late.length === 0 && !this.#isStuck(thread, hold.askedAtMs)) {
+      // It was asked for the sake of runs that wait for it, which is no reason to end what it is at: it has its time, and is asked again then.
+      if (this.#isStuck(thread, nowMs)) this.#ask(lane, thread, nowMs);
+      return;
+    }
     if (holder !== undefined && !isLate) return this.#giveBack(late, holder, hold);
     if (nowMs <= hold.askedAtMs + this.#patienceMs) return;
     for (const entry of begun) entry.blame = blameOf(entry, holder, hold);
@@ -177,6 +200,11 @@ export class ThreadWatch {
     hold.told = { skill: holder?.order.skill ?? "", eventId: holder?.order.route.eventId ?? "", at, why };
     this.#options.tell({ ...hold.told, isOver: false, forMs: thread.silentForMs(nowMs) });
   }
+}
+
+/** Runs wait for it that no other thread can be given, and no run of its is known to hold it. */
+function isWaitedFor(thread: PoolThread, { oldestMs }: Posted, nowMs: number): boolean {
+  return thread.isSilent && thread.beginning === undefined && nowMs > oldestMs + silentMs;
 }
 
 function placed(at: string | undefined): string {

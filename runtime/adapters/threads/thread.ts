@@ -21,6 +21,7 @@ import { SkillHost, type SkillHostOptions } from "../../skills/host/skill-host.t
 import { compileSettings, type GivenSettings, readSettings, type SettingsCheck } from "../../skills/host/settings.ts";
 import { StartTimes } from "../../skills/host/start-times.ts";
 import { answerWhenAsked } from "./ask-thread.ts";
+import { Beginnings } from "./beginnings.ts";
 import { collectGarbage } from "./collect-garbage.ts";
 import { SkillLoopTimeCounter } from "./skill-loop-time.ts";
 import { monotonicMs } from "./monotonic.ts";
@@ -163,8 +164,8 @@ const clock: SkillHostOptions["clock"] = {
 /** Nothing that a run of the thread's own has to do with is touched. */
 async function rehearseAs({ limits, retries }: ThreadSettings, skills: ReadonlyMap<string, PreparedSkill>): Promise<void> {
   const callsHttp = [...skills.values()].some(({ dependencies }) => [...dependencies.values()].some(({ server }) => server !== undefined));
-  const progress = new Int32Array(Object.keys(progressPlaces).length);
-  await rehearse({ limits, retries: retries.slice(0), clock, random: Math.random, callsHttp, begin: (...parts) => beginAll(...parts, progress) });
+  const beginnings = new Beginnings(new Int32Array(Object.keys(progressPlaces).length));
+  await rehearse({ limits, retries: retries.slice(0), clock, random: Math.random, callsHttp, begin: (...parts) => beginAll(...parts, beginnings) });
 }
 
 export async function open(): Promise<AcceptTask> {
@@ -228,27 +229,27 @@ export async function open(): Promise<AcceptTask> {
   beat(places);
   const hello: ThreadHello = { type: "holdfast.thread", threadId, port: port2, progress, slow: times.slow };
   parentPort?.postMessage(hello, [port2]);
+  const beginnings = new Beginnings(places);
   let last: Promise<unknown> = Promise.resolve();
   // One task after the other, also while one lets the loop turn: runs begin in the order of their numbers, so that the count of
   // those begun says which they are.
   return (bytes) => {
-    const begin = (): Promise<Uint8Array> => beginAll(host, reporter, unpackOrders(bytes), places);
+    const begin = (): Promise<Uint8Array> => beginAll(host, reporter, unpackOrders(bytes), beginnings);
     const task = last.then(begin, begin);
     last = task;
     return task;
   };
 }
 
-/** Begins the runs in their order; returns what there is to report by then. */
-async function beginAll(host: SkillHost, reporter: Reporter, orders: readonly ThreadOrder[], progress: Int32Array): Promise<Uint8Array> {
+/** Begins the runs in their order, but those that were taken back; returns what there is to report by then. */
+async function beginAll(host: SkillHost, reporter: Reporter, orders: readonly ThreadOrder[], beginnings: Beginnings): Promise<Uint8Array> {
   let workMs = 0;
   let sinceMs = monotonicMs();
   for (let index = 0; index < orders.length; index += 1) {
     const order = orders[index]!;
-    Atomics.store(progress, progressPlaces.isBeginning, 1);
-    Atomics.add(progress, progressPlaces.begun, 1);
+    if (!beginnings.begin()) continue;
     host.start(order);
-    Atomics.store(progress, progressPlaces.isBeginning, 0);
+    beginnings.letGo();
     const nowMs = monotonicMs();
     if (!reporter.isOverdue(nowMs)) continue;
     workMs += nowMs - sinceMs;

@@ -62,7 +62,7 @@ export interface ThreadHello {
 }
 
 /**
- * `begun` counts the runs begun, wrapping; `isBeginning` is 1 while the last of them has not yet let go of the thread; `pulse` is when
+ * `begun` counts the runs begun, wrapping, and those that were taken back (see `Beginnings`); `isBeginning` is 1 while the last of them has not yet let go of the thread; `pulse` is when
  * its event loop last turned, in milliseconds of the clock that all threads share, wrapping.
  */
 export const progressPlaces = { begun: 0, isBeginning: 1, pulse: 2 } as const;

@@ -197,7 +197,8 @@ export class SkillHost implements RunHost<Run> {
       this.#refuse(order, { kind: "failed", failure, retryable: false });
       return;
     }
-    const leaseUntilMs = early?.leaseUntilMs ?? order.leaseUntilMs;
+    // What is early may be of an order of before, which was taken back.
+    const leaseUntilMs = Math.max(order.leaseUntilMs, early?.leaseUntilMs ?? 0);
     const stop = startedAtMs >= leaseUntilMs ? "stale" : early?.stop;
     if (stop !== undefined) {
       this.#refuse(order, { kind: stop });

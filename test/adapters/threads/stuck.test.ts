@@ -13,7 +13,7 @@ import { type ExecutorBundle, startExecutor } from "../../contracts/executor.ts"
 import { envelope, json } from "../../support/event-messages.ts";
 import { eventually, within } from "../../support/eventually.ts";
 import { makePipe } from "../../support/pipe.ts";
-import fixture from "../../support/stuck-plugin.ts";
+import fixture, { channel } from "../../support/stuck-plugin.ts";
 
 const folder = resolve(import.meta.dirname, "../../support");
 const entry = pathToFileURL(resolve(folder, "stuck-plugin.ts")).href;
@@ -33,6 +33,15 @@ function start(t: TestContext, options: Partial<ThreadsExecutorOptions> = {}): P
     ...options,
   });
   return startExecutor(t, executor);
+}
+
+/** What skills say while their thread's loop does not turn. */
+function hear(t: TestContext): string[] {
+  const heard: string[] = [];
+  const listening = new BroadcastChannel(channel);
+  listening.addEventListener("message", (message) => heard.push(String((message as { readonly data?: unknown }).data)));
+  t.after(() => listening.close());
+  return heard;
 }
 
 function partOf(answer: RunAnswer): string {
@@ -109,6 +118,43 @@ test("code that a run left behind ends no run as failed, and is named with its r
   const loss = await eventually("a replacement", () => losses[0], 20_000);
   assert.match(loss.why, /^it is held at stuck-plugin\.ts:\d+:\d+, by 'leave-loop' \(event [^)]+\), which had ended/);
   assert.deepEqual([stuck[0]?.skill, stuck[0]?.at === ""], ["", false]);
+});
+
+test("runs that a thread has not begun, which code of an ended run holds, are begun on another one, each of them once", async (t) => {
+  const heard = hear(t);
+  const { executor, post, answer, losses } = await start(t, { threads: 2 });
+  post("leave-work");
+  await eventually("it to be held", () => heard.length === 1);
+  const ids = Array.from({ length: 8 }, (_, index) => `tell-${index}`);
+  const runIds = ids.map((eventId) => post("tell", { body: json({ ...envelope, payload: { eventId } }) })[0] ?? 0);
+  await eventually("some to be left", () => heard.length > 1 && executor.unbegun > 0);
+  await within("all of them", Promise.all(runIds.map((runId) => answer(runId))), 5_000);
+  assert.ok(!heard.includes("over"), heard.join(" "));
+  // Then the thread reads what was taken back, and what is new.
+  await eventually("it to turn", () => heard.includes("over"));
+  for (const runId of [...post("noop"), ...post("noop"), ...post("noop"), ...post("noop")]) assert.equal((await answer(runId)).kind, "completed");
+  assert.deepEqual(heard.filter((id) => id.startsWith("tell-")).toSorted(), ids);
+  assert.deepEqual(losses, []);
+});
+
+test("a thread is asked at once for the sake of a run that waits for it and fits no other, and is not ended any earlier for that", async (t) => {
+  const heard = hear(t);
+  const { executor, post, losses, stuck } = await start(t);
+  post("leave-loop");
+  await eventually("it to be held", () => heard.length === 1);
+  post("noop");
+  const found = await eventually("it to be told", () => stuck[0], 5_000);
+  assert.match(found.why, /^it is held at stuck-plugin\.ts:\d+:\d+, by 'leave-loop' \(event [^)]+\), which had ended/);
+  assert.deepEqual([executor.threads.stuck, losses], [1, []]);
+});
+
+test("a thread that native code of an ended run holds is given up once a run has waited for it for long", async (t) => {
+  const pipe = makePipe(t);
+  const heard = hear(t);
+  const { post, answer } = await start(t, { stuckAfterMs: 1_000 });
+  post("leave-native", { body: json({ ...envelope, payload: { pipe: pipe.path } }) });
+  await eventually("it to be held", () => heard.length === 1);
+  assert.equal((await within("an answer", answer(post("noop")[0] ?? 0), 8_000)).kind, "completed");
 });
 
 test("a thread in native code is given up and replaced, and its runs are answered; it is counted until it ends", async (t) => {
