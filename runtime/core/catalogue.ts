@@ -168,6 +168,7 @@ export type RuntimeEvent =
   | { readonly type: "circuit.changed"; readonly dependency: string; readonly state: "closed" | "open" | "half-open" | "isolated" }
   /** Rate limits could not be drawn on: runs that need one are postponed until they can be. */
   | { readonly type: "limits.unavailable"; readonly error: string }
+  | { readonly type: "limits.recovered"; readonly downMs: number }
   | { readonly type: "store.down"; readonly error: string }
   | { readonly type: "store.up"; readonly downMs: number }
   /** The store lost records (a failover, or someone emptied it): events done before may run again. */

@@ -225,6 +225,7 @@ const rows: { readonly [K in Kind]: RowOf<K> | undefined } = {
     leakedMax: count("with so many the worker stops, to be restarted"),
   }),
   "limits.unavailable": row("LimitsUnavailable", "rate limits could not be drawn on; what needs one is postponed meanwhile", { error }),
+  "limits.recovered": row("LimitsRecovered", "rate limits can be drawn on again", { downMs: amount("how long they could not") }),
   "store.down": row("StoreDown", "the run store does not answer; nothing is received meanwhile", { error }),
   "store.up": row("StoreRecovered", "the run store answers again", { downMs: amount("how long it did not") }),
   "store.forgot": row("StoreForgot", "the run store has lost records", { what: oneOf(["sentinel", "failover"], "how that was noticed") }),

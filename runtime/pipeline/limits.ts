@@ -34,7 +34,7 @@ export class Limits {
   #wake: Timer | undefined;
   #wakeAtMs = Number.POSITIVE_INFINITY;
   #look: Timer | undefined;
-  #isDown = false;
+  #downSinceMs: number | undefined;
   #isStopped = false;
 
   constructor(options: LimitsOptions) {
@@ -85,7 +85,7 @@ export class Limits {
       const grants = await shared.draw(draws);
       const nowMs = clock.monotonicMs();
       draws.forEach(({ key }, index) => limits.answered(key, grants[index], nowMs, failedPauseMs));
-      this.#isDown = false;
+      this.#tellUp(nowMs);
     } catch (error) {
       const nowMs = clock.monotonicMs();
       for (const { key } of draws) limits.answered(key, undefined, nowMs, failedPauseMs);
@@ -95,9 +95,16 @@ export class Limits {
   }
 
   #tellDown(error: unknown): void {
-    if (this.#isDown) return;
-    this.#isDown = true;
+    if (this.#downSinceMs !== undefined) return;
+    this.#downSinceMs = this.#options.clock.monotonicMs();
     this.#options.telemetry.emit({ type: "limits.unavailable", error: messageOf(error) });
+  }
+
+  #tellUp(nowMs: number): void {
+    if (this.#downSinceMs === undefined) return;
+    const downMs = nowMs - this.#downSinceMs;
+    this.#downSinceMs = undefined;
+    this.#options.telemetry.emit({ type: "limits.recovered", downMs });
   }
 
   /** What can go on goes on, and what waits is looked at again in time. */

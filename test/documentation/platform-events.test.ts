@@ -21,3 +21,12 @@ test("each platform event has a type of its own and a version, as envelopes dema
   assert.equal(new Set(platformEventTypes).size, platformEventTypes.length);
   assert.ok(platformRows.every(({ eventType, version }) => isEventType(eventType) && isVersion(version)));
 });
+
+test("each event of a trouble has one that tells of its end", () => {
+  const begun = platformEventTypes.flatMap((type) => /^(.+)(?:Down|Unavailable|Disturbed|Degraded)$/.exec(type)?.[1] ?? []);
+  assert.ok(begun.includes("Store"), begun.join(" "));
+  assert.deepEqual(
+    begun.filter((what) => !platformEventTypes.includes(`${what}Recovered`)),
+    [],
+  );
+});

@@ -261,6 +261,8 @@ describe("limits", () => {
     isDown = false;
     await world.clock.until("all to be completed", () => world.broker.open.length === 0, 60_000);
     assert.deepEqual(attempts(process), [1]);
+    const told = process.telemetry.events.flatMap((event) => (event.type === "limits.recovered" ? [event.downMs >= 2_000] : []));
+    assert.deepEqual(told, [true]);
   });
 
   test("are shown with what they keep waiting, and are changed while they do", async () => {

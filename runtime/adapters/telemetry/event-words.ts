@@ -38,6 +38,7 @@ const levels = {
   "lock.lost": "warn",
   "circuit.changed": "warn",
   "limits.unavailable": "error",
+  "limits.recovered": "info",
   "store.down": "error",
   "store.up": "info",
   "store.forgot": "error",
