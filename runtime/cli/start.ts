@@ -12,7 +12,7 @@ import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { type ConfigFlags, loadConfig } from "./load-config.ts";
 import { useLogger } from "./log-line.ts";
 import { holdForeignOutput, showForeignOutput } from "./output.ts";
-import { takeOver } from "./stop-signals.ts";
+import { hasStopped, takeOver } from "./stop-signals.ts";
 import { reportIntake, reportLatency, reportSessions, reportShedding, reportSuspects, waitsFor } from "../admin/worker-state.ts";
 
 /** How often a parent process that listens gets the worker's numbers. */
@@ -72,6 +72,7 @@ export async function start(options: StartOptions, hosting: Pick<Hosting, "isHas
     settling = settleMemory(worker);
   }
   await hosted.stopped;
+  hasStopped();
   clearTimeout(late);
   clearInterval(settling);
   clearInterval(reports);

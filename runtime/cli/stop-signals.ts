@@ -7,6 +7,9 @@
  *         │ takeOver                          (a plugin's import that never ends is ended so, too)
  *         ▼
  *   somebody answers ──ask──▶ it stops in order ──SIGTERM or SIGINT again──▶ exit 130, at once
+ *                                 │ hasStopped
+ *                                 ▼
+ *                             the code of that stop, whatever is sent now
  *
  * SIGHUP tells that a terminal is gone. A worker stays; what was run for its user's eyes stops.
  */
@@ -38,6 +41,7 @@ const beforehand: Stoppable = {
 };
 
 let current: Stoppable = beforehand;
+let isStopped = false;
 let asked: { readonly reason: string; readonly atMs: number } | undefined;
 
 /** Hears from now on. Call it once, first of all. */
@@ -56,6 +60,11 @@ export function takeOver(stoppable: Stoppable): void {
   current = stoppable;
 }
 
+/** All that was held is settled or given back: a further signal makes it no other end. */
+export function hasStopped(): void {
+  isStopped = true;
+}
+
 function ask(reason: string): void {
   if (asked !== undefined) return;
   asked = { reason, atMs: performance.now() };
@@ -68,9 +77,18 @@ function onSignal(signal: "SIGTERM" | "SIGINT"): void {
     return;
   }
   if (asked.reason === signal && isRunByNpm() && performance.now() - asked.atMs < copiedWithinMs) return;
+  if (isStopped) {
+    current.say(`${signal}, after ${asked.reason}: it has stopped in order already, and ends`);
+    endWith(Number(process.exitCode ?? exitCodes.good));
+    return;
+  }
   current.say(`${signal}, after ${asked.reason}: it ends at once; what it held is delivered again when its locks end`);
-  if (current.end === undefined) process.exit(exitCodes.forced);
-  current.end(exitCodes.forced);
+  endWith(exitCodes.forced);
+}
+
+function endWith(code: number): void {
+  if (current.end === undefined) process.exit(code);
+  current.end(code);
 }
 
 /** npm passes on to its script what a terminal has sent to both of them. */

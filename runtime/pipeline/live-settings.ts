@@ -32,6 +32,7 @@ export interface LiveSettingsOptions {
 }
 
 const lookEveryMs = 200;
+const remedy = "; correct that in the live settings, which are read again once they have changed";
 
 type Values = Readonly<Record<string, unknown>>;
 /** What a document says, by setting. */
@@ -88,7 +89,7 @@ export class LiveSettings {
   /** Takes what was read. */
   offer(input: unknown): void {
     const result = liveDocumentSchema.safeParse(input ?? {}, { error: knownKeys });
-    if (!result.success) return this.refuse(result.error.issues.flatMap((issue) => describeIssue(issue, input)).join("; "));
+    if (!result.success) return this.refuse(result.error.issues.flatMap((issue) => describeIssue(issue, input)).join("; ") + remedy);
     const said = saidIn(result.data);
     const undo: Undo[] = [];
     const changes: string[] = [];
@@ -101,7 +102,7 @@ export class LiveSettings {
       }
     } catch (error) {
       this.#takeBack(undo);
-      return this.refuse(messageOf(error));
+      return this.refuse(messageOf(error) + remedy);
     }
     this.#said = said;
     if (changes.length === 0) return;

@@ -44,7 +44,10 @@ export interface Provided {
 export async function providedOf(settings: ProvidedSettings | undefined, resources: readonly ProvidedResource[]): Promise<Provided> {
   const values = new Map<Settings<unknown>, unknown>();
   if (settings !== undefined) {
-    const read = await readSettings({ ...(await compileSettings("test", settings.settings)), place: "settings" }, settings.values);
+    const read = await readSettings(
+      { ...(await compileSettings("test", settings.settings)), place: "settings", remedy: "mend it in the values given to provide(…)" },
+      settings.values,
+    );
     if (!read.ok) throw new ConfigurationError(`testSkill: ${read.lines.join("; ")}`);
     values.set(settings.settings, read.values);
   }

@@ -126,6 +126,13 @@ test("a test of a recorded run tells apart what has no exported name, however al
   );
 });
 
+test("a place where no folder can be made is refused at once", { skip: process.platform !== "linux" }, () => {
+  assert.throws(() => writeFiles("/proc/holdfast/shop", new Map([["skills/one.ts", ""]])), {
+    code: "HOLDFAST_CONFIGURATION",
+    message: /expected a folder that can be written to at \/proc\/holdfast\/shop, found .+; choose another place/,
+  });
+});
+
 test("a project that is made takes its plugins from folders, whatever else lies beside them", async (t) => {
   const folder = folderOf(t);
   writeFiles(join(folder, "shop"), projectFiles({ name: "shop", runner: "node", holdfast: "*", versions: new Map() }));

@@ -90,6 +90,7 @@ test("a document with one wrong value changes nothing, and says which", () => {
     live.offer(document);
     assert.equal(told.at(-1)?.state, "refused");
     assert.match(told.at(-1)?.error ?? "", why);
+    assert.match(told.at(-1)?.error ?? "", /; correct that in the live settings/);
   }
   assert.deepEqual([told.length, of("logLevel"), of("isPaused")], [wrong.length, { logLevel: "info" }, { isPaused: false }]);
 });

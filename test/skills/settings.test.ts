@@ -215,7 +215,10 @@ test("in a test of a skill they are given, checked, and resources are stood in f
   assert.deepEqual(closed, ["real"]);
   await testSkill.everyWay(skill, { settings, resources });
   assert.ok(closed.length > 1);
-  await assert.rejects(testSkill(skill, { settings: provide(told, {}) }), /testSkill: settings\.itemsMax: expected number, found nothing/);
+  await assert.rejects(
+    testSkill(skill, { settings: provide(told, {}) }),
+    /testSkill: settings\.itemsMax: expected number, found nothing; mend it in the values given to provide/,
+  );
   assert.throws(() => provide({} as never, {}), /provide: expected what defineSettings or defineResource made, got {}/);
 });
 

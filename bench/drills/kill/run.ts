@@ -7,6 +7,7 @@ import { isSound, summarise, type Summary } from "#load/dev/verdict.ts";
 import { WorkerProcess } from "#load/dev/worker-process.ts";
 import { startWorld, type World } from "#load/dev/world.ts";
 import { seededRandom } from "#runtime/testing/world/seeded-random.ts";
+import { showProgress } from "../../support/progress.ts";
 import { startRedis } from "../../../test/support/redis-server.ts";
 import { EffectLedger } from "../effects/effect-ledger.ts";
 import { effectsDependency, writeEffectsPlugin } from "../effects/plugin.ts";
@@ -132,7 +133,14 @@ async function drill(options: KillOptions, world: World, pool: Pool, ledger: Eff
   const progress = { isSent: false, areKilled: false };
   const sending = Promise.all([stream.sendSteadily(signal), sagas.send(Math.ceil(events * sagaShare), rate * sagaShare)]).then(() => (progress.isSent = true));
   const killing = pool.kill(kills, (holder) => recoveries.killed(holder)).then(() => (progress.areKilled = true));
-  const watching = watch(world, recoveries, () => progress.isSent && progress.areKilled).finally(() => pool.end());
+  const watching = watch(world, recoveries, {
+    isQuiet: () => progress.isSent && progress.areKilled,
+    show: (account) =>
+      showProgress(`${pool.killed} of ${kills} kills; ${account.completed} completed, ${account.deadLettered} dead-lettered, ${account.queued} queued`),
+  }).finally(() => {
+    showProgress("");
+    pool.end();
+  });
   await Promise.all([sending, killing, watching]);
   const elapsedMs = performance.now() - startedMs;
   for (const worker of pool.workers) await worker.stop();
@@ -152,12 +160,18 @@ async function drill(options: KillOptions, world: World, pool: Pool, ledger: Eff
   return report(options, pool, { summary, recoveries, stale: await staleCalls(world.standIns), sagas: await sagas.judge(ledger.calls) });
 }
 
+interface Watching {
+  readonly isQuiet: () => boolean;
+  readonly show: (account: Awaited<ReturnType<World["broker"]["account"]>>) => void;
+}
+
 /** Looks on until everything was sent, everybody was killed and the queue is empty. */
-async function watch(world: World, recoveries: Recoveries, isQuiet: () => boolean): Promise<void> {
+async function watch(world: World, recoveries: Recoveries, { isQuiet, show }: Watching): Promise<void> {
   let ended = 0;
   let lastEndMs = performance.now();
   for (;;) {
     const account = await world.broker.account();
+    show(account);
     await recoveries.look();
     if (isQuiet() && account.queued === 0) return;
     const now = account.completed + account.deadLettered;

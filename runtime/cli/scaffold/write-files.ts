@@ -9,7 +9,7 @@ export function writeFiles(root: string, files: ReadonlyMap<string, string>): vo
     throw new ConfigurationError(`expected ${root} to hold nothing that is made now, found ${there.join(", ")}; choose another name, or move what is there`);
   try {
     for (const [path, text] of files) {
-      mkdirSync(dirname(join(root, path)), { recursive: true });
+      makeFolder(dirname(join(root, path)));
       writeFileSync(join(root, path), text);
     }
   } catch (error) {
@@ -17,4 +17,11 @@ export function writeFiles(root: string, files: ReadonlyMap<string, string>): vo
       cause: error,
     });
   }
+}
+
+/** One after the other: Node's own way (`recursive`) never returns where a folder is there in which none can be made, as in /proc. */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  if (dirname(folder) !== folder) makeFolder(dirname(folder));
+  mkdirSync(folder);
 }

@@ -25,6 +25,8 @@ export interface SettingsCheck {
   readonly check: CheckValue;
   /** As errors name it: `settings.shop`. */
   readonly place: string;
+  /** What to do about a wrong value, where it is not from the configuration. */
+  readonly remedy?: string;
 }
 
 export async function compileSettings(plugin: string, settings: Settings<unknown>): Promise<SettingsCheck> {
@@ -41,7 +43,7 @@ const readingsMax = 100;
  * Checks `given`, whose secrets are `Secret`s or revealed. Variables, flags and secrets are texts: one that the schema does not take is read as JSON, so that a number or a list can
  * come from there. What is wrong at a secret that has not been read is nobody's mistake.
  */
-export async function readSettings({ settings, check, place }: SettingsCheck, given: unknown): Promise<ReadSettings> {
+export async function readSettings({ check, ...about }: SettingsCheck, given: unknown): Promise<ReadSettings> {
   let input = revealed(given);
   let checked = await check(structuredClone(input));
   for (let reading = 0; reading < readingsMax && !checked.ok; reading += 1) {
@@ -50,7 +52,7 @@ export async function readSettings({ settings, check, place }: SettingsCheck, gi
     input = read;
     checked = await check(structuredClone(input));
   }
-  return judge(checked, { settings, place, given });
+  return judge(checked, { ...about, given });
 }
 
 /** Why a secret cannot have this value; undefined also where the schema takes its time to say. */
@@ -71,7 +73,7 @@ export function whyNot({ check, settings, place }: SettingsCheck, given: unknown
   return undefined;
 }
 
-function judge(checked: Checked, about: Pick<SettingsCheck, "settings" | "place"> & { readonly given: unknown }): ReadSettings {
+function judge(checked: Checked, about: Omit<SettingsCheck, "check"> & { readonly given: unknown }): ReadSettings {
   if (checked.ok) return { ok: true, values: frozen(checked.value) };
   const lines = checked.issues.filter((issue) => !isUnread(issue, about.given)).map((issue) => lineOf(issue, about));
   return lines.length === 0 ? { ok: true, values: undefined } : { ok: false, lines };
@@ -84,7 +86,7 @@ function isUnread({ path, missing }: SchemaIssue, given: unknown): boolean {
 
 function lineOf(
   { path, message, missing, additional }: SchemaIssue,
-  { settings, place, given }: Pick<SettingsCheck, "settings" | "place"> & { readonly given: unknown },
+  { settings, place, given, remedy }: Omit<SettingsCheck, "check"> & { readonly given: unknown },
 ): string {
   const whole = missing === undefined ? path : [...path, missing];
   const expected = missing === undefined ? issueText(message, additional) : "expected a value";
@@ -92,7 +94,7 @@ function lineOf(
   const found = shownAs(value, isSecretAt(settings, whole, value));
   const key = [place, ...whole].join(".");
   const said = `${key}: ${withoutTexts(expected, hiddenIn(settings, given))}, found ${found}`;
-  return additional === undefined ? `${said}; set it in the configuration${orVariable([place, ...whole])}` : `${said}; take '${additional}' out`;
+  return additional === undefined ? `${said}; ${remedy ?? `set it in the configuration${orVariable([place, ...whole])}`}` : `${said}; take '${additional}' out`;
 }
 
 /** The variable that sets it, where one leads back to this key: names that variables cannot write have none. */
