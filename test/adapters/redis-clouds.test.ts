@@ -342,9 +342,11 @@ describe("redis with a user of few rights", () => {
     await assert.rejects(storeFor(t, url, { prefix: "others" }).start(), /NOPERM.*give its user the commands and keys that it needs/);
     // As by a user from before, or a Redis that has no such command.
     await chief.call("ACL", ["SETUSER", "worker", "-hrandfield"]);
-    assert.equal(Number(await chief.get("holdfast:{compact}:buckets")), 17);
+    // How many depends on how often the lot had one looked at while there were few records: 17 without, fewer with each look.
+    const buckets = Number(await chief.get("holdfast:{compact}:buckets"));
+    assert.ok(buckets > 1 && buckets <= 17, `${buckets} buckets`);
     await claimMany(compact);
-    assert.ok(Number(await chief.get("holdfast:{compact}:buckets")) > 17);
+    assert.ok(Number(await chief.get("holdfast:{compact}:buckets")) > buckets);
   });
 });
 
