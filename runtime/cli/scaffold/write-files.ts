@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ConfigurationError, messageOf } from "../../core/errors.ts";
 
@@ -21,7 +21,7 @@ export function writeFiles(root: string, files: ReadonlyMap<string, string>): vo
 
 /** One after the other: Node's own way (`recursive`) never returns where a folder is there in which none can be made, as in /proc. */
 function makeFolder(folder: string): void {
-  if (existsSync(folder)) return;
-  if (dirname(folder) !== folder) makeFolder(dirname(folder));
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  if (!existsSync(dirname(folder))) makeFolder(dirname(folder));
   mkdirSync(folder);
 }
