@@ -2,6 +2,7 @@
 import "#runtime/cli/require-node.ts";
 import { spawn, spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
+import { enableCompileCache, getCompileCacheDir } from "node:module";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { startRedis } from "./support/redis-server.ts";
@@ -27,7 +28,9 @@ if (patterns.length === 0) check();
 const redis = process.env["REDIS_URL"] === undefined ? await startRedis() : undefined;
 try {
   const files = patterns.length > 0 ? patterns : globSync("test/**/*.test.ts", { cwd: root }).sort();
-  const env = { ...process.env, REDIS_URL: redis?.url ?? process.env["REDIS_URL"] };
+  // Each file of tests is a process of its own, and they load the same modules: they share what Node makes of those.
+  enableCompileCache();
+  const env = { ...process.env, NODE_COMPILE_CACHE: getCompileCacheDir(), REDIS_URL: redis?.url ?? process.env["REDIS_URL"] };
   const limit = `--import=${pathToFileURL(resolve(root, "test/support/file-limit.ts")).href}`;
   process.exitCode = await run(process.execPath, [limit, "--test", "--test-concurrency=3", "--test-timeout=120000", "--test-reporter=spec", ...files], env);
 } finally {
