@@ -3,6 +3,7 @@
  * past its lock or lease, or once the worker stops.
  */
 import type { Clock, Random, Timer } from "../core/clock.ts";
+import type { SkillPolicy } from "../core/skill.ts";
 import { enqueuedFirstMs, expiresAtMs, wasDelivered } from "../core/copy.ts";
 import { messageOf } from "../core/errors.ts";
 import { failureOf, failureText, lossCode, type Outcome } from "../core/outcome.ts";
@@ -205,6 +206,14 @@ export class Executions {
     }
   }
 
+  /** It counts as one that its skill holds from now on; false when it is to be left to others. */
+  take(work: Work, skill: SkillPolicy): boolean {
+    const { intake, clock } = this.#options;
+    if (!intake.took(work, skill, clock.monotonicMs())) return false;
+    this.#room.took(work);
+    return true;
+  }
+
   /** More of its skill are here than can begin soon. */
   leaveToOthers(work: Work): void {
     this.#room.leftToOthers();
@@ -218,7 +227,7 @@ export class Executions {
   /** It returns later, as a copy. */
   postpone(work: Work, why: PostponeReason, pause: PauseBounds & { readonly dependency?: string } = {}): void {
     const { random, readAhead, brokerClock } = this.#options;
-    if (why === "lane-full") readAhead.postponed();
+    if (why === "lane-full") readAhead.spent();
     const delayMs = postponeDelayMs(work.countedPostponements(brokerClock.nowMs()), pause, random);
     this.#settlerOf(work).fail(work, { kind: "postpone", why, delayMs, dependency: pause.dependency });
   }

@@ -231,9 +231,9 @@ export class BatchProcessor {
 
   /** 4. Claims go out together, of messages that their skill can begin soon. */
   #claim(work: Work): void {
-    const { intake, clock, executions } = this.#options;
+    const { executions } = this.#options;
     if (work.turn?.isFresh === true) return this.#lookBack(work, work.turn);
-    if (work.skill !== undefined && work.intake === undefined && !intake.took(work, work.skill, clock.monotonicMs())) return executions.leaveToOthers(work);
+    if (work.skill !== undefined && work.intake === undefined && !executions.take(work, work.skill)) return executions.leaveToOthers(work);
     work.stage = "claiming";
     this.#claims.add(work);
   }

@@ -1,5 +1,6 @@
 /** How many more messages may be taken of a source, as what they need leaves it. */
 import type { Clock } from "../core/clock.ts";
+import type { SkillPolicy } from "../core/skill.ts";
 import type { Admission } from "../policy/admission.ts";
 import { ReadAhead } from "../policy/read-ahead.ts";
 import type { SkillIntake } from "../policy/skill-slots.ts";
@@ -40,22 +41,34 @@ export class Room {
   readonly #readPast = new ReadAhead(foundWorth, readPastPerSecond, readPastReserve, readPastGapMs);
   /** Some skill holds as much as it can begin: what else is read may be another's. */
   #isReadingPast = false;
+  /** Those that had room for none when it was looked at last: a run of theirs was not found behind others. */
+  readonly #full = new Set<SkillPolicy>();
 
   constructor(options: RoomOptions) {
     this.#options = options;
   }
 
   /** A run began without waiting. It is worth reading on for where its skill has room for more, or is quick, so that it has soon. */
-  found({ intake }: Work): void {
+  found({ intake, skill }: Work): void {
     const isFull = intake?.window.isFull === true;
     if (!isFull) this.#options.readAhead.found();
-    if (this.#isReadingPast && (!isFull || isQuick(intake.slots))) this.#readPast.found();
+    if (!this.#isReadingPast) return;
+    const isBehind = !isFull && !(skill !== undefined && this.#full.has(skill));
+    if (isBehind || (intake !== undefined && isQuick(intake.slots))) this.#readPast.found();
+  }
+
+  /**
+   * A message is held. Where its skill holds all that its window allows, and takes long, it was read past, though it begins here sooner than another
+   * worker would find it.
+   */
+  took({ intake }: Work): void {
+    if (this.#isReadingPast && intake !== undefined && intake.window.held > intake.window.size && intake.slots.serviceMs > quickMs) this.#readPast.spent();
   }
 
   /** More of a skill were here than it can begin soon. What is left while reading far past a skill that does not move is not owed once it does. */
   leftToOthers(): void {
-    if (this.#isReadingPast) this.#readPast.postponed();
-    else this.#options.readAhead.postponed();
+    if (this.#isReadingPast) this.#readPast.spent();
+    else this.#options.readAhead.spent();
   }
 
   /**
@@ -73,6 +86,7 @@ export class Room {
     let stillest = Number.POSITIVE_INFINITY;
     let fullest = Number.POSITIVE_INFINITY;
     let roomiest = 0;
+    this.#full.clear();
     for (const skill of source.skills.policies) {
       const begins = intake.room(source, skill, nowMs);
       const room = Math.min(begins, admission.room(skill.uses, nowMs, within) - inFlight.undecidedOf(skill.uses));
@@ -80,6 +94,7 @@ export class Room {
       if (room < begins || intake.isStalled(source, skill, nowMs)) stillest = Math.min(stillest, intake.messagesFor(source, skill, room + ahead));
       else fullest = Math.min(fullest, messages);
       roomiest = Math.max(roomiest, messages);
+      if (messages <= 0) this.#full.add(skill);
     }
     return Math.min(
       suspects.room(),

@@ -107,7 +107,10 @@ const doubtedMinMs = 10;
 /** The way has become longer when the least is so many times as long as before, and trips are hardly shorter while little is held. */
 const fartherFrom = 1.5;
 const fartherPart = 0.5;
-/** The part of the window with which it is looked for. */
+/**
+ * The part of the window with which it is looked for. Of runs that take longer than the trips all go on, for they are long without them: to begin fewer
+ * would cost as much as these take.
+ */
 const probePart = 0.25;
 /** Over so many times as long as a run takes it is measured at least how many end in a millisecond. */
 const endsOfRuns = 2;
@@ -170,6 +173,8 @@ export class IntakeWindow {
   /** Mean time that runs took, as measured last over a whole window; and what they needed of it lately, whenever they came. */
   #serviceMs = noFraction;
   #lateOwnMs = noFraction;
+  /** The shortest since the least round trip was looked for last: with more under way at once, a thread that is busy makes them longer. */
+  #leastOwnMs = Number.POSITIVE_INFINITY;
   #lateNeededMs = noFraction;
   readonly #measured: Measured = {
     sinceMs: noFraction,
@@ -269,6 +274,7 @@ export class IntakeWindow {
   ran(cameMs: number, waitMs: number, serviceMs: number, recordingMs = 0, records = 0): void {
     const ownMs = Math.max(0, serviceMs - recordingMs);
     const neededMs = ownMs + this.#worthOf(recordingMs, records);
+    if (ownMs < this.#leastOwnMs) this.#leastOwnMs = ownMs;
     this.#lateOwnMs += (this.#lateOwnMs === 0 ? 1 : sampleWeight) * (ownMs - this.#lateOwnMs);
     this.#lateNeededMs += (this.#lateNeededMs === 0 ? 1 : sampleWeight) * (neededMs - this.#lateNeededMs);
     if (cameMs >= this.#notUsedUpMs) this.#isAboutToFlow = true;
@@ -439,7 +445,8 @@ export class IntakeWindow {
     this.#leastBefore = { claimMs: this.#leastClaimMs, settleMs: this.#leastSettleMs };
     this.#tripsBeforeMs = tripsMs;
     this.#perMsBefore = this.#perMs(nowMs);
-    this.#resize(Math.ceil(from * probePart), nowMs);
+    const inRuns = this.#leastOwnMs > tripsMs ? Math.min(from, this.#perMsBefore * this.#leastOwnMs) : 0;
+    this.#resize(Math.ceil(inRuns + (from - inRuns) * probePart), nowMs);
     this.#probedFrom = from;
     this.#probedTo = Math.ceil(backTo);
     this.#lookForLeast(nowMs);
@@ -479,6 +486,7 @@ export class IntakeWindow {
   #lookForLeast(nowMs: number): void {
     this.#leastClaimMs = Number.POSITIVE_INFINITY;
     this.#leastSettleMs = Number.POSITIVE_INFINITY;
+    this.#leastOwnMs = Number.POSITIVE_INFINITY;
     this.#leastMs = nowMs;
     this.#lookedForLeastMs = nowMs;
   }

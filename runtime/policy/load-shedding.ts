@@ -154,7 +154,7 @@ export class LoadShedding {
       this.#spared += 1;
       return "run";
     }
-    this.#budget.postponed();
+    this.#budget.spent();
     this.#shed[priority] += 1;
     return "shed";
   }

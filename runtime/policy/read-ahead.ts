@@ -28,8 +28,8 @@ export class ReadAhead {
     this.#tokens = Math.min(this.reserve, this.#tokens + this.#perRun);
   }
 
-  /** Counts a message that was postponed for a full lane; it was here already, so this may take what there is not. */
-  postponed(): void {
+  /** Counts a message that there was no use for: it was here already, so this may take what there is not. */
+  spent(): void {
     this.#tokens -= 1;
   }
 

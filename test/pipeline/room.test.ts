@@ -29,8 +29,8 @@ function makeRoom({ isGrowing = false, isStalled = (): boolean => false, endGapM
   return room;
 }
 
-const workOf = (isFull: boolean, waiting: number, serviceMs: number): Work =>
-  ({ intake: { window: { isFull }, slots: { waiting, serviceMs } } }) as unknown as Work;
+const workOf = (isFull: boolean, waiting: number, serviceMs: number, skill?: typeof quick): Work =>
+  ({ skill, intake: { window: { isFull }, slots: { waiting, serviceMs } } }) as unknown as Work;
 
 test("a run that begins at once earns reading on, of a quick skill also while it holds all that its window allows", () => {
   for (const [work, more] of [
@@ -46,6 +46,30 @@ test("a run that begins at once earns reading on, of a quick skill also while it
     assert.equal(room.of(source, 0), 0);
     room.found(work);
     assert.equal(room.of(source, 0), more);
+  }
+});
+
+test("a run of a skill that is read past was not found behind others, whether its window has room by now or not", () => {
+  const room = makeRoom();
+  room.found(workOf(false, 0, 2_000, slow));
+  assert.equal(room.of(source, 0), 0);
+  room.found(workOf(false, 0, 2_000, quick));
+  assert.equal(room.of(source, 0), 4);
+});
+
+test("what is held beyond a window uses up what may be read past where its runs take long: else one worker holds all that ends within half a second", () => {
+  for (const [held, serviceMs, left] of [
+    [11, 2_000, 3],
+    [11, 21, 3],
+    // Its skill has room for it, or will have soon.
+    [10, 2_000, 4],
+    [11, 20, 4],
+    [11, 0, 4],
+  ] as const) {
+    const room = makeRoom();
+    room.found(workOf(false, 0, 2_000));
+    room.took({ intake: { window: { held, size: 10 }, slots: { serviceMs } } } as unknown as Work);
+    assert.equal(room.of(source, 0), left);
   }
 });
 

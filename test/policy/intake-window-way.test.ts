@@ -11,7 +11,10 @@ const probed = size / 4;
 class Far {
   readonly window = new IntakeWindow({ ...bounds, start: size });
 
-  constructor(tripMs = 100, leastMs = 10) {
+  readonly #runMs: number;
+
+  constructor(tripMs = 100, leastMs = 10, runMs = 1) {
+    this.#runMs = runMs;
     this.trip(leastMs, 1);
     this.trip(tripMs, 200);
     // Little is held: it is enough.
@@ -24,11 +27,11 @@ class Far {
     for (let trip = 0; trip < times; trip += 1) this.window.tripped(tripMs, tripMs);
   }
 
-  /** So many runs of a millisecond have ended by then; returns its size. */
+  /** So many runs have ended by then; returns its size. */
   judge(runs: number, nowMs: number, waitMs = 0): number {
     for (let run = 0; run < runs; run += 1) {
       this.window.took(nowMs);
-      this.window.ran(nowMs, waitMs, 1);
+      this.window.ran(nowMs, waitMs, this.#runMs);
       this.window.gave(nowMs);
     }
     this.window.room(nowMs, busy);
@@ -41,6 +44,13 @@ describe("an intake window that doubts its least trips", () => {
     assert.notEqual(new Far().judge(size, 499), probed);
     const far = new Far();
     assert.deepEqual([far.judge(size, 500), far.window.begunAll(500), far.window.size], [probed, 0, probed]);
+  });
+
+  test("looks for them with all that runs, and a quarter of the rest, where runs take longer than the trips", () => {
+    // 20 in a millisecond, each for so long: 4,000 are in the threads.
+    const sizeFor = (runMs: number): number => new Far(100, 10, runMs).judge(size, 600);
+    assert.equal(sizeFor(199), probed);
+    assert.equal(sizeFor(201), probed + (3 / 4) * 20 * 201);
   });
 
   test("does not while its runs wait as long as is wanted: then they wait for threads", () => {

@@ -10,7 +10,7 @@ describe("reading ahead", () => {
 
   test("goes on in proportion to what it finds", () => {
     const readAhead = new ReadAhead(4, 100, 10);
-    for (let message = 0; message < 10; message += 1) readAhead.postponed();
+    for (let message = 0; message < 10; message += 1) readAhead.spent();
     assert.equal(readAhead.left(0), 0);
     readAhead.found();
     assert.equal(readAhead.left(0), 4);
@@ -18,7 +18,7 @@ describe("reading ahead", () => {
 
   test("goes on slowly when it finds nothing", () => {
     const readAhead = new ReadAhead(4, 100, 10);
-    for (let message = 0; message < 10; message += 1) readAhead.postponed();
+    for (let message = 0; message < 10; message += 1) readAhead.spent();
     assert.deepEqual([readAhead.left(9), readAhead.left(10), readAhead.left(55), readAhead.left(1_000)], [0, 1, 5, 10]);
   });
 
@@ -28,7 +28,7 @@ describe("reading ahead", () => {
       [10_000, 10_100, 10_600, 11_101, 11_200].map((nowMs) => readAhead.left(nowMs)),
       [0, 1, 5, 5, 5],
     );
-    for (let message = 0; message < 5; message += 1) readAhead.postponed();
+    for (let message = 0; message < 5; message += 1) readAhead.spent();
     assert.deepEqual(
       [11_300, 11_801, 11_901].map((nowMs) => readAhead.left(nowMs)),
       [1, 1, 2],
@@ -58,7 +58,7 @@ describe("reading ahead", () => {
           found += finds;
           for (let run = 0; run < finds; run += 1) readAhead.found();
           for (let left = readAhead.left(nowMs); left > 0; left -= 1) {
-            readAhead.postponed();
+            readAhead.spent();
             postponed += 1;
           }
           assert.ok(postponed <= 50 + 4 * found + nowMs / 10 + 1e-6);
