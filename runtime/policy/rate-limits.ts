@@ -1,8 +1,13 @@
 /**
  * Rate limits and token quotas: what a run will use of its dependencies is taken before it begins, as an estimate, and corrected when it
- * has ended. It takes all that it needs of all limits or nothing. Each value of a limit's key (a tenant, a project, a skill) has a share
- * of its own (rate-share.ts), so that one that is used up holds nobody else up. Without units a run waits as long as its dependency's
+ * has ended. It begins with all that it needs of all limits or not at all. Each value of a limit's key (a tenant, a project, a skill) has a
+ * share of its own (rate-share.ts), so that one that is used up holds nobody else up. Without units a run waits as long as its dependency's
  * bulkhead lets it, or is postponed until they should be there: neither counts as a try.
+ *
+ * A run of several limits waits for one at a time, everywhere before those that came after it, and holds nothing meanwhile: those behind it go on.
+ * Once it has had its turn at each that keeps it waiting, though, it takes what it needs where its turn is, and waits for the rest so; else
+ * those that need one limit only could pass it for ever, where units of one come while there are none of the other. Units flow in by themselves, so that
+ * two such runs cannot keep each other waiting; and what is taken so stands idle no longer than the first place at the others takes.
  *
  * A run that turns out to need more than was estimated asks for more as it goes, ahead of those that have not begun.
  */
@@ -79,7 +84,14 @@ interface Cost<Run> {
 
 interface Waiter<Run> {
   readonly run: Run;
+  /** It came before those whose number is higher. */
+  readonly order: number;
+  /** What it needs still. */
   readonly costs: readonly Cost<Run>[];
+  /** What it has taken, and gives back when it cannot begin. */
+  readonly held: readonly Cost<Run>[];
+  /** Keys of the shares at which it has had its turn, and could not begin for another. */
+  readonly turns: readonly string[];
   /** What it takes in all, of each dependency that is limited. */
   readonly usage: readonly Allowance[];
   readonly untilMs: number;
@@ -87,8 +99,13 @@ interface Waiter<Run> {
   readonly more: MoreRequest | undefined;
 }
 
-/** What a run that has begun has taken, by the number of each dependency that is limited. */
-type Permit = Map<number, { requests: number; tokens: number }>;
+/** What a run that has begun has taken. */
+interface Permit {
+  /** Its order as one that waited. */
+  readonly order: number;
+  /** By the number of each dependency that is limited. */
+  readonly usage: Map<number, { requests: number; tokens: number }>;
+}
 
 interface Entry<Run> {
   readonly key: string;
@@ -101,6 +118,7 @@ const admitted: AdmissionAnswer = { kind: "admitted" };
 const limited: AdmissionAnswer = { kind: "limited" };
 const units: readonly LimitUnit[] = ["requests", "tokens"];
 const usedUpShownMax = 10;
+const nothing: readonly never[] = [];
 
 export function rateOf(policy: LimitPolicy, unit: LimitUnit): BucketRate | undefined {
   const perMinute = unit === "requests" ? policy.requestsPerMinute : policy.tokensPerMinute;
@@ -117,6 +135,10 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
   readonly #waitedFor = new Set<Entry<Run>>();
   readonly #permits = new Map<Run, Permit>();
   readonly #drawing = new Map<string, { readonly entry: Entry<Run>; readonly draw: BucketDraw }>();
+  /** Of the one that came last. */
+  #lastOrder = 0;
+  /** Of runs that had what they need and could not begin: when they try again, they are before those that came after them. */
+  readonly #orders = new WeakMap<Run, number>();
   /** Runs in progress that wait for more. */
   readonly #askers = new Set<Run>();
   #answers: MoreAnswer[] = [];
@@ -180,7 +202,8 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
     if (usage.length === 0) return admitted;
     const out = costs.find(({ share }) => share.isOut(waitMaxMs, nowMs));
     if (out !== undefined) return postponed(out, out.share.promise(out.units, nowMs));
-    const waiter = { run, costs, usage, untilMs: nowMs + waitMaxMs, more: undefined };
+    const waiter = this.#waiter({ run, costs, usage, untilMs: nowMs + waitMaxMs, more: undefined }, this.#orders.get(run));
+    this.#orders.delete(run);
     const blocking = costs.find(({ share, units: some }) => share.waiting > 0 || !share.canSpend(some, nowMs));
     if (blocking === undefined) this.#take(waiter);
     else this.#wait(waiter, blocking);
@@ -192,7 +215,7 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
     const { dependency, usage, waitMaxMs } = request;
     const gate = this.#gates[dependency];
     const costs = gate === undefined ? [] : this.#costsOf(run, gate, usage).filter(({ units: some }) => some > 0);
-    const waiter = { run, costs, usage: [{ dependency, ...usage }], untilMs: nowMs + waitMaxMs, more: request };
+    const waiter = this.#waiter({ run, costs, usage: [{ dependency, ...usage }], untilMs: nowMs + waitMaxMs, more: request });
     const blocking = costs.find(({ share, units: some }) => isQueuedFor(share) || !share.canSpend(some, nowMs));
     if (blocking === undefined) this.#take(waiter);
     else if (blocking.share.isOut(waitMaxMs, nowMs)) this.#answer(request, Math.max(1, blocking.share.promise(blocking.units, nowMs)));
@@ -211,7 +234,7 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
   /** What a run that has begun may use. */
   allowances(run: Run): readonly Allowance[] | undefined {
     const permit = this.#permits.get(run);
-    return permit && Array.from(permit, ([dependency, usage]) => ({ dependency, ...usage }));
+    return permit && Array.from(permit.usage, ([dependency, usage]) => ({ dependency, ...usage }));
   }
 
   /** The run could not begin after all. */
@@ -219,7 +242,8 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
     const permit = this.#permits.get(run);
     if (permit === undefined) return;
     this.#permits.delete(run);
-    for (const [number, taken] of permit) this.#correct(run, number, taken);
+    this.#orders.set(run, permit.order);
+    for (const [number, taken] of permit.usage) this.#correct(run, number, taken);
   }
 
   /** The run has ended; without `calls` it is not known what it used, and all that it took counts. */
@@ -229,7 +253,7 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
     if (permit === undefined) return;
     this.#permits.delete(run);
     if (calls === undefined) return;
-    for (const [number, taken] of permit) {
+    for (const [number, taken] of permit.usage) {
       const gate = this.#gates[number];
       const report = calls.find(({ dependency }) => dependency === gate?.name)?.usage;
       // What made no call says nothing of those that do.
@@ -344,20 +368,39 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
       if (whom === "first" && !place.isFirst) break;
       share.dequeue();
       const waiter = this.#renewed(place.waiter);
-      // A run in progress has had its turn; one that has not begun lets those go first that wait for another of its shares.
-      const letsGoFirst = waiter.more === undefined;
-      const blocking = waiter.costs.find((cost) => (letsGoFirst && isQueuedFor(cost.share)) || !cost.share.canSpend(cost.units, nowMs));
-      if (blocking !== undefined) this.#wait(waiter, blocking);
+      const [first, ...others] = blockingOf(waiter, nowMs);
+      if (first !== undefined) this.#hadTurn(waiter, entry, first, others);
       else if (this.#take(waiter)) answer.admitted.push(waiter.run);
     }
     const refused = share.refuse(nowMs, whom);
     for (const { waiter, forMs } of refused) {
+      this.#giveUp(waiter);
       const cost = waiter.costs.find((one) => one.share === share);
       if (waiter.more !== undefined) this.#answer(waiter.more, Math.max(1, forMs));
       else if (cost !== undefined) answer.postponed.push({ run: waiter.run, answer: postponed(cost, forMs) });
     }
     if (share.waiting === 0) this.#waitedFor.delete(entry);
     else if (refused.length > 0) this.#asks();
+  }
+
+  /** Its turn has come at one share, and others block it: it waits for one of these, with what it has got once it has had its turn at each. */
+  #hadTurn(waiter: Waiter<Run>, entry: Entry<Run>, first: Cost<Run>, others: readonly Cost<Run>[]): void {
+    const unknown = [first, ...others].find((cost) => !waiter.turns.includes(cost.entry.key));
+    if (unknown !== undefined) return this.#wait({ ...waiter, turns: [...waiter.turns, entry.key] }, unknown);
+    const taken = waiter.costs.filter((cost) => cost.entry === entry);
+    for (const cost of taken) this.#spend(cost);
+    this.#wait({ ...waiter, costs: waiter.costs.filter((cost) => cost.entry !== entry), held: [...waiter.held, ...taken] }, first);
+  }
+
+  /** It does not begin: what it has taken is for others. */
+  #giveUp({ held }: Waiter<Run>): void {
+    for (const { entry, units: some } of held) {
+      const { key, limit, unit } = entry;
+      const rate = rateOf(limit.policy, unit);
+      if (rate === undefined) continue;
+      this.#entryOf(key, rate, limit, unit).share.correct(some);
+      this.#asks();
+    }
   }
 
   /** While it waited for one share, another of its own may have been forgotten, as nobody used it: it goes by the one that is there now. */
@@ -373,6 +416,11 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
     return { ...waiter, costs };
   }
 
+  #waiter(waiter: Omit<Waiter<Run>, "order" | "held" | "turns">, knownOrder?: number): Waiter<Run> {
+    if (knownOrder === undefined) this.#lastOrder += 1;
+    return { ...waiter, order: knownOrder ?? this.#lastOrder, held: nothing, turns: nothing };
+  }
+
   #touch(entry: Entry<Run>): void {
     this.#touched.add(entry);
     this.#asks();
@@ -381,9 +429,9 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
   #wait(waiter: Waiter<Run>, { entry, share, units: some }: Cost<Run>): void {
     if (waiter.more === undefined) {
       waiter.run.waitedFor = `a limit of ${entry.limit.dependency}`;
-      share.enqueue(waiter, some, waiter.untilMs);
+      share.enqueue(waiter, some, waiter.untilMs, waiter.order);
     } else {
-      share.enqueueFirst(waiter, some, waiter.untilMs);
+      share.enqueueFirst(waiter, some, waiter.untilMs, waiter.order);
       this.#askers.add(waiter.run);
     }
     this.#waitedFor.add(entry);
@@ -391,20 +439,21 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
   }
 
   /** Takes what it needs; true for a run that may begin by it. */
-  #take({ run, costs, usage, more }: Waiter<Run>): boolean {
-    const known = this.#permits.get(run);
-    const permit: Permit = known ?? new Map();
+  #take({ run, costs, usage, more, order }: Waiter<Run>): boolean {
+    const permit = this.#permits.get(run) ?? { order, usage: new Map() };
     this.#permits.set(run, permit);
-    for (const { entry, share, units: some } of costs) {
-      share.spend(some);
-      this.#touch(entry);
-    }
+    for (const cost of costs) this.#spend(cost);
     for (const { dependency, requests, tokens } of usage) {
-      const before = permit.get(dependency);
-      permit.set(dependency, { requests: requests + (before?.requests ?? 0), tokens: tokens + (before?.tokens ?? 0) });
+      const before = permit.usage.get(dependency);
+      permit.usage.set(dependency, { requests: requests + (before?.requests ?? 0), tokens: tokens + (before?.tokens ?? 0) });
     }
     if (more !== undefined) this.#answer(more, 0);
     return more === undefined;
+  }
+
+  #spend({ entry, share, units: some }: Cost<Run>): void {
+    share.spend(some);
+    this.#touch(entry);
   }
 
   #answer({ runId, requestId }: MoreRequest, afterMs: number): void {
@@ -420,7 +469,7 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
 
   #remove(isMeant: (waiter: Waiter<Run>) => boolean): void {
     for (const entry of this.#waitedFor) {
-      entry.share.remove(isMeant);
+      for (const waiter of entry.share.remove(isMeant)) this.#giveUp(waiter);
       if (entry.share.waiting === 0) this.#waitedFor.delete(entry);
     }
   }
@@ -456,6 +505,11 @@ export class RateLimits<Run extends Limitable> implements Permits<Run> {
     this.#shares.set(key, entry);
     return entry;
   }
+}
+
+/** What the waiter cannot have now. A run in progress has had its turn; one that has not begun lets those go first that wait for another of its shares. */
+function blockingOf<Run>({ costs, more }: Waiter<Run>, nowMs: number): Cost<Run>[] {
+  return costs.filter(({ share, units: some }) => (more === undefined && isQueuedFor(share)) || !share.canSpend(some, nowMs));
 }
 
 /** Runs in progress wait for it: who comes later has no units before them, even if fewer would do. */

@@ -25,6 +25,8 @@ interface Place<Waiter> {
   readonly waiter: Waiter;
   /** Before all that are not. */
   readonly isFirst: boolean;
+  /** Before those whose number is higher, among those that are first or that are not. */
+  readonly order: number;
   readonly cost: number;
   /** It waits no longer. */
   readonly untilMs: number;
@@ -109,16 +111,14 @@ export class RateShare<Waiter> {
     this.#spent = Math.max(0, this.#spent - units);
   }
 
-  enqueue(waiter: Waiter, cost: number, untilMs: number): void {
-    this.#places.push({ waiter, isFirst: false, cost, untilMs });
-    this.#waitingCost += cost;
+  /** Before those of a higher order; by itself behind all. */
+  enqueue(waiter: Waiter, cost: number, untilMs: number, order: number = Number.POSITIVE_INFINITY): void {
+    this.#insert({ waiter, isFirst: false, order, cost, untilMs });
   }
 
   /** Before all others, but behind those before it that came here so: what holds something already, and cannot go on. */
-  enqueueFirst(waiter: Waiter, cost: number, untilMs: number): void {
-    const behind = this.#places.findIndex(({ isFirst }) => !isFirst);
-    this.#places.splice(behind < 0 ? this.#places.length : behind, 0, { waiter, isFirst: true, cost, untilMs });
-    this.#waitingCost += cost;
+  enqueueFirst(waiter: Waiter, cost: number, untilMs: number, order: number = Number.POSITIVE_INFINITY): void {
+    this.#insert({ waiter, isFirst: true, order, cost, untilMs });
   }
 
   first(): Place<Waiter> | undefined {
@@ -129,13 +129,16 @@ export class RateShare<Waiter> {
     this.#waitingCost -= this.#places.shift()?.cost ?? 0;
   }
 
-  /** Takes out those that fulfil this. */
-  remove(isMeant: (waiter: Waiter) => boolean): void {
+  /** Takes out those that fulfil this, and says which they were. */
+  remove(isMeant: (waiter: Waiter) => boolean): Waiter[] {
+    const removed: Waiter[] = [];
     this.#places = this.#places.filter(({ waiter, cost }) => {
       if (!isMeant(waiter)) return true;
       this.#waitingCost -= cost;
+      removed.push(waiter);
       return false;
     });
+    return removed;
   }
 
   /** Until the first one's units can be spent, or it waits no longer; `Infinity` when nobody waits. */
@@ -201,6 +204,12 @@ export class RateShare<Waiter> {
     this.#spentBefore = this.#spent;
     this.#spent = 0;
     return back;
+  }
+
+  #insert(place: Place<Waiter>): void {
+    const before = this.#places.findLastIndex(({ isFirst, order }) => (isFirst === place.isFirst ? order <= place.order : isFirst));
+    this.#places.splice(before + 1, 0, place);
+    this.#waitingCost += place.cost;
   }
 
   get #perMs(): number {

@@ -272,10 +272,29 @@ describe("rate share", () => {
     share.enqueue("b", 1, 5_000);
     share.enqueueFirst("a", 2, 4_000);
     share.enqueue("c", 1, 5_000);
-    assert.deepEqual(share.first(), { waiter: "a", isFirst: true, cost: 2, untilMs: 4_000 });
-    share.remove((waiter) => waiter !== "c");
+    assert.deepEqual(share.first(), { waiter: "a", isFirst: true, order: Number.POSITIVE_INFINITY, cost: 2, untilMs: 4_000 });
+    assert.deepEqual(
+      share.remove((waiter) => waiter !== "c"),
+      ["a", "b"],
+    );
     assert.equal(share.waiting, 1);
     assert.deepEqual(share.ask(0), { need: 1, want: 1, back: 0, waitMaxMs: 5_000 });
+  });
+
+  test("those that go on, and those that begin, are each in their order, whenever they came here", () => {
+    const share = shareOf();
+    share.enqueue("d", 1, 5_000, 4);
+    share.enqueueFirst("b", 1, 5_000, 5);
+    share.enqueue("e", 1, 5_000);
+    share.enqueue("c", 1, 5_000, 3);
+    share.enqueueFirst("a", 1, 5_000, 2);
+    share.enqueue("d2", 1, 5_000, 4);
+    const served: (string | undefined)[] = [];
+    for (let place = share.first(); place !== undefined; place = share.first()) {
+      served.push(place.waiter);
+      share.dequeue();
+    }
+    assert.deepEqual(served, ["a", "b", "c", "d", "d2", "e"]);
   });
 
   test("those that were taken out or have gone want nothing any more", () => {
