@@ -48,6 +48,8 @@ const plugin: Plugin = definePlugin({
     }),
     skill("wait-later", () => delay(20).then(() => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0))),
     skill("leave-loop", () => leave(loop)),
+    skill("outlast-loop", () => delay(150).then(() => (said.postMessage("left"), loop()))),
+    skill("outlast-work", () => delay(150).then(() => (said.postMessage("left"), work(1_800), said.postMessage("over")))),
     skill("leave-work", () => leave(() => work(3_000))),
     skill("leave-native", ({ event }) => leave(() => readPipe(event.payload))),
     skill("tell", ({ event }) => said.postMessage((event.payload as { readonly eventId?: string }).eventId ?? "")),

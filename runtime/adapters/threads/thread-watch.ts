@@ -11,6 +11,9 @@
  *   its time: let be; what     of none: a run's signal says so; after      of the run that was being begun, or of
  *   it keeps past theirs is    the grace the thread is ended, and that     the only one there; else of one of several,
  *   begun elsewhere            run alone is guilty                         which are then tried apart, one at a time
+ *
+ * Where no run is late and some wait for the thread, code of a run that was called off (past its time, taken over) has the grace; code of one that
+ * has ended by itself, or of none, has `stuckAfterMs` first, and so has native code of any that has ended.
  */
 import type { LossPart, RunAnswer } from "../../core/outcome.ts";
 import type { RunOrder, ThreadStuck } from "../../ports/executor.ts";
@@ -30,7 +33,7 @@ const beganNone = "it began none of the runs it was given";
 export interface ThreadWatchOptions {
   /** From when a thread is asked what holds it until it is ended. */
   readonly graceMs: number;
-  /** A thread whose loop has not turned for so long is asked though no run is late, and ended if it is held by code of none. */
+  /** A thread whose loop has not turned for so long is asked though no run is late, and ended if it is held by code of none. Code of a run that was called off has the grace only, where runs wait for its thread. */
   readonly stuckAfterMs: number;
   /** A run is answered on behalf of its thread, which still lives. */
   giveUp(entry: RunEntry, answer: RunAnswer): void;
@@ -53,6 +56,8 @@ interface Hold {
   answer: AtWork | undefined;
   isAsking: boolean;
   askedAtMs: number;
+  /** From when on it has been found held by code of a run that was called off and has ended, while others wait for the thread. */
+  outlastsSinceMs: number | undefined;
   /** What was told of it; undefined while nothing was. */
   told: Omit<ThreadStuck, "isOver" | "forMs"> | undefined;
 }
@@ -153,8 +158,8 @@ export class ThreadWatch {
   }
 
   #ask(lane: Lane, thread: PoolThread, nowMs: number): void {
-    const told = this.#holds.get(thread)?.told;
-    const hold: Hold = { pulse: thread.pulse, answer: undefined, isAsking: true, askedAtMs: nowMs, told };
+    const { told, outlastsSinceMs } = this.#holds.get(thread) ?? {};
+    const hold: Hold = { pulse: thread.pulse, answer: undefined, isAsking: true, askedAtMs: nowMs, outlastsSinceMs, told };
     this.#holds.set(thread, hold);
     void askThread(thread.threadId, this.#patienceMs).then((answer) => {
       hold.answer = answer;
@@ -174,15 +179,25 @@ export class ThreadWatch {
     // Nobody is late, and a run that may still take its time may be at work: as good as any other.
     if (late.length === 0 && (holder !== undefined || hold.answer === undefined)) return;
     this.#tell(thread, hold, holder, nowMs);
-    if (late.length === 0 && !this.#isStuck(thread, hold.askedAtMs)) {
-      // It was asked for the sake of runs that wait for it, which is no reason to end what it is at: it has its time, and is asked again then.
-      if (this.#isStuck(thread, nowMs)) this.#ask(lane, thread, nowMs);
-      return;
-    }
+    if (late.length === 0 && !this.#isStuck(thread, hold.askedAtMs)) return this.#judgeForWaiting(lane, thread, hold, posted, nowMs);
     if (holder !== undefined && !isLate) return this.#giveBack(late, holder, hold);
     if (nowMs <= hold.askedAtMs + this.#patienceMs) return;
     for (const entry of begun) entry.blame = blameOf(entry, holder, hold);
     lane.pool.kill(thread, `${hold.told?.why ?? "it was held"}, past ${late.length === 1 ? "the time of a run" : "the times of runs"}`);
+  }
+
+  /**
+   * It was asked for the sake of runs that wait for it, which is no reason to end what it is at: that has its time, and it is asked again then. But code of
+   * a run that was called off has no more than the grace. Another may have gone on meanwhile without the loop's having turned: that it is at
+   * this code still is asked in the end.
+   */
+  #judgeForWaiting(lane: Lane, thread: PoolThread, hold: Hold, posted: Posted, nowMs: number): void {
+    hold.outlastsSinceMs = hold.answer?.isCalledOff === true && isWaitedFor(thread, posted, nowMs) ? (hold.outlastsSinceMs ?? hold.askedAtMs) : undefined;
+    const untilMs = (hold.outlastsSinceMs ?? Number.POSITIVE_INFINITY) + this.#patienceMs;
+    if (hold.askedAtMs > untilMs) {
+      for (const entry of posted.begun) entry.blame = blameOf(entry, undefined, hold);
+      lane.pool.kill(thread, `${hold.told?.why ?? "it was held"} and was called off, while runs wait`);
+    } else if (nowMs > untilMs || this.#isStuck(thread, nowMs)) this.#ask(lane, thread, nowMs);
   }
 
   /** Runs that another one, which may still take its time, keeps from their end: none of them has failed. */

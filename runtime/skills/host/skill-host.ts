@@ -78,6 +78,8 @@ export interface SkillHostOptions {
 export interface AtWork {
   /** Undefined when it belongs to no run, or to one that has ended. */
   readonly runId: number | undefined;
+  /** Of a run that was ended before its code was: past its time, taken over or interrupted. */
+  readonly isCalledOff: boolean;
   /** For people to read. */
   readonly what: string;
   /** `file:line:column` of the plugin's own code; empty where none of it is at work. */
@@ -92,6 +94,9 @@ interface Early {
 
 /** Early news is kept of this many runs, the latest ones. */
 const earlyMax = 4_096;
+
+/** Of runs that were ended before their code was, the latest ones are known. */
+const calledOffMax = 1_024;
 
 /** Runs that a description names. */
 const describedMax = 5;
@@ -108,6 +113,8 @@ export class SkillHost implements RunHost<Run> {
   readonly flags: Flags;
   readonly #options: SkillHostOptions;
   readonly #runs = ChurningTable.byNumber<Run>();
+  /** Numbers of runs that were ended before their code was. */
+  readonly #calledOff = new Set<number>();
   /**
    * The asynchronous context that every run's code begins in, and that ends with it: what a skill enters (`AsyncLocalStorage.enterWith`) does not
    * reach the runs after it. To enter a run's ids from here costs less than from the context of the run before.
@@ -179,7 +186,8 @@ export class SkillHost implements RunHost<Run> {
     const run = ids === undefined ? undefined : this.#runs.get(ids.runId);
     if (run !== undefined && this.nowMs() >= run.deadlineMs) run.callOff();
     const at = ids === undefined ? originOf(here)?.at : describeFailure(here, undefined, this.folderOf(ids)).record.at;
-    return { runId: run?.order.runId, what: this.describeOrigin(here, ids), at: at ?? "" };
+    const isCalledOff = run === undefined && ids !== undefined && this.#calledOff.has(ids.runId);
+    return { runId: run?.order.runId, isCalledOff, what: this.describeOrigin(here, ids), at: at ?? "" };
   }
 
   /** The plugin's folder of a run's skill. */
@@ -341,9 +349,16 @@ export class SkillHost implements RunHost<Run> {
   ended(run: Run, answer: RunAnswer): void {
     this.#runs.delete(run.order.runId);
     this.#deadlines.delete(run);
+    if (answer.kind === "timed-out" || answer.kind === "stale" || answer.kind === "interrupted") this.#wasCalledOff(run);
     const durationMs = this.nowMs() - run.startedAtMs;
     this.#options.sink.result(run.order.runId, answer, run.reports(answer), durationMs, run.recordingMs, run.traceOf(answer, durationMs));
     this.#options.sink.worked(run.order.skill);
+  }
+
+  #wasCalledOff({ order: { runId } }: Run): void {
+    const oldest = this.#calledOff.values().next();
+    if (this.#calledOff.size >= calledOffMax && oldest.done === false) this.#calledOff.delete(oldest.value);
+    this.#calledOff.add(runId);
   }
 
   #refuse(order: ThreadOrder, answer: RunAnswer): void {

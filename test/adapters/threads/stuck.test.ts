@@ -148,6 +148,36 @@ test("a thread is asked at once for the sake of a run that waits for it and fits
   assert.deepEqual([executor.threads.stuck, losses], [1, []]);
 });
 
+test("a thread that code of a run that was called off goes on to hold is ended after the grace where runs wait for it", async (t) => {
+  const heard = hear(t);
+  const { post, answer, losses } = await start(t);
+  const [other] = post("deaf");
+  const [culprit] = post("outlast-loop", { timeoutMs: 100 });
+  assert.equal(partOf(await answer(culprit ?? 0)), "timed-out");
+  await eventually("it to be held", () => heard.length === 1);
+  const [waiting] = post("noop");
+  // A second until it is asked, the grace, and the start of another thread; ten seconds go by before code that a run has left behind is looked at.
+  assert.equal((await within("an answer", answer(waiting ?? 0), 8_000)).kind, "completed");
+  assert.equal(partOf(await answer(other ?? 0)), "bystander");
+  assert.match(
+    losses[0]?.why ?? "",
+    /^it is held at stuck-plugin\.ts:\d+:\d+, by 'outlast-loop' \(event [^)]+\), which had ended and was called off, while runs wait/,
+  );
+});
+
+test("a thread that code of a run that was called off holds for less than the grace lives, and so do its runs", async (t) => {
+  const heard = hear(t);
+  const { executor, post, answer, losses } = await start(t, { graceMs: 1_500 });
+  const [other] = post("deaf", { timeoutMs: 20_000 });
+  const [culprit] = post("outlast-work", { timeoutMs: 100 });
+  assert.equal(partOf(await answer(culprit ?? 0)), "timed-out");
+  await eventually("it to be held", () => heard.length === 1);
+  assert.equal((await answer(post("noop")[0] ?? 0)).kind, "completed");
+  executor.interrupt([other ?? 0], "stale");
+  assert.equal((await answer(other ?? 0)).kind, "stale");
+  assert.deepEqual(losses, []);
+});
+
 test("a thread that native code of an ended run holds is given up once a run has waited for it for long", async (t) => {
   const pipe = makePipe(t);
   const heard = hear(t);
