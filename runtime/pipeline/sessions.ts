@@ -206,7 +206,9 @@ export class Sessions implements Receiving {
     turn.work = undefined;
     const isSettled = outcome === "completed" || outcome === "duplicate" || outcome === "dead-lettered";
     if (turn.stage === "gone") return;
-    if (isSettled) this.#inVain = 0;
+    // What was held before says nothing of those that are asked for, while these can't be had.
+    const areHad = this.#disturbedSinceMs === undefined && this.#options.health.trouble === undefined;
+    if (isSettled && areHad) this.#inVain = 0;
     else if (outcome === "released" && turn.pauseMs > 0) this.#pauseFor(turn.pauseMs);
     else if (outcome === "released") this.#acceptLater();
     if (!isSettled || turn.isLost || turn.isDoubtful || this.#pauses.size > 0) return this.#leave(turn);
@@ -216,7 +218,7 @@ export class Sessions implements Receiving {
     // Without a place it ended without another try, such as when it was called off.
     if (turn.hasPlace && goesOn(turn.view(nowMs), wait || isLately(nowMs - this.#passedOnMs), sessions)) return this.#ask(turn);
     // Those that it gives way to were let go: they are asked for at once.
-    if (turn.hasPlace && !wait && this.#disturbedSinceMs === undefined) this.#endPause();
+    if (turn.hasPlace && !wait && areHad) this.#endPause();
     this.#leave(turn);
   }
 

@@ -215,6 +215,33 @@ test("accepts that are refused all at once count as one refusal", async () => {
   await world.clock.finish("the worker to stop", worker.stop(5_000));
 });
 
+test("a turn that ends while accepts are refused leaves the pause before the next one as it is", async () => {
+  const world = newWorld();
+  let isRefused = false;
+  const askedAtMs: number[] = [];
+  const { worker, executor } = await world.start({ sessions: { ...settings, concurrentMax: 1, turnMs: 1_000 } }, ({ connection }) => {
+    const accept = connection.acceptSession.bind(connection);
+    connection.acceptSession = (waitMs) => {
+      if (!isRefused) return accept(waitMs);
+      askedAtMs.push(world.clock.monotonicMs());
+      return Promise.reject(new TransportError("expected letters to be enabled, found that it is disabled", { entityTrouble: "disabled" }));
+    };
+  });
+  executor.script = async (run) => {
+    await run.takes(8_000);
+    return completedAnswer;
+  };
+  world.send(...world.inSession("a", "a0"), ...world.inSession("b", "b0"));
+  await world.clock.advance(3_500);
+  assert.equal(world.broker.sessions?.accepted, 2, "expected the second one to have been had, and let go for want of a place");
+  isRefused = true;
+  await world.clock.until("the first to end", () => world.statesOf("a0")[0] === "completed", 10_000);
+  await world.clock.advance(10_000);
+  const pausesMs = askedAtMs.slice(1).map((atMs, index) => atMs - (askedAtMs[index] ?? 0));
+  assert.deepEqual(pausesMs, [50, 100, 200, 400, 800, 1_600, 3_200, 6_400]);
+  await world.clock.finish("the worker to stop", worker.stop(5_000));
+});
+
 describe("a session that was accepted", () => {
   test("is not let go before its message can have come, however short its idle time and far the broker", async () => {
     const world = newWorld({ broker: { latencyMs: 80 } });
