@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { collect, readCollected } from "../report/collected.ts";
 import { reportPage } from "../report/page.ts";
 import type { ReportDocument } from "../support/document.ts";
+import { makeOutFolder } from "../support/out-folder.ts";
 import { startBenchRedis } from "../support/redis.ts";
 import type { ReportOptions } from "../support/report.ts";
 import { interruptibly, type Ran, runScenario } from "./scenario-process.ts";
@@ -22,7 +23,7 @@ const interruptedCode = 130;
 
 export async function run(options: AllOptions): Promise<number> {
   const { out, json } = options;
-  mkdirSync(out, { recursive: true });
+  makeOutFolder("--out", out);
   const file = join(out, "results.json");
   const documents = new Map((options.continue === true && existsSync(file) ? keptOf(file) : []).map((document) => [document.scenario, document]));
   const ran: Ran[] = [];

@@ -1,10 +1,11 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { ConfigurationError } from "#runtime/core/errors.ts";
 import { interruptibly, type Ran, runScenario } from "../all/scenario-process.ts";
 import { compare, tellCompared } from "../compare/run.ts";
 import { collect, readCollected } from "../report/collected.ts";
 import { MachineWatch, type ReportDocument } from "../support/document.ts";
+import { makeOutFolder } from "../support/out-folder.ts";
 import { startBenchRedis } from "../support/redis.ts";
 
 export interface BaselineOptions {
@@ -24,6 +25,7 @@ const interruptedCode = 130;
 export async function run({ file, tolerance, save = false }: BaselineOptions): Promise<number> {
   if (!save && !existsSync(file)) throw new ConfigurationError(`${file}: expected a saved run; make one with --save`);
   const before = save ? [] : savedHere(file);
+  if (save) makeOutFolder("--save", dirname(file));
   const ran = await interruptibly(runAll);
   if (ran === undefined) return interruptedCode;
   const after = ran.flatMap(({ document }) => document ?? []);
@@ -31,7 +33,6 @@ export async function run({ file, tolerance, save = false }: BaselineOptions): P
   if (hasFailed) process.stderr.write("a scenario has failed, or found something lost, settled wrong or done twice: see above\n");
   if (!save) return Math.max(hasFailed ? 1 : 0, tellCompared(compare(before, after, tolerance), true));
   if (hasFailed) return 1;
-  mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, `${JSON.stringify(collect(after.map(withRatios)), null, 1)}\n`);
   process.stderr.write(`saved: ${file}\n`);
   return 0;

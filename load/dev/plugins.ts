@@ -1,5 +1,5 @@
 /** `holdfast dev --plugin`: plugins of one's own on a broker of this machine, with stand-ins for what they call, and begun afresh when a file is saved. */
-import { accessSync, constants, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -7,6 +7,7 @@ import { exitCodes } from "#runtime/cli/exit-codes.ts";
 import { asMessage, writeLogLine } from "#runtime/cli/log-line.ts";
 import { takeOver } from "#runtime/cli/stop-signals.ts";
 import { ConfigurationError, messageOf } from "#runtime/core/errors.ts";
+import { makeFolder } from "#runtime/core/make-folder.ts";
 import { startBroker } from "../broker/broker.ts";
 import { configOf, type DevPlan, environmentOf, findOwnConfig, inputQueue, outputQueue, placeOf, type PluginPlace } from "./dev-config.ts";
 import { WarmWorker, type WarmWorkerOptions } from "./warm-worker.ts";
@@ -157,7 +158,7 @@ function sayWhatItHas(places: readonly PluginPlace[], own: string | undefined): 
 function makeConfigFolder(): void {
   const folder = resolve(dirname(configFile));
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     accessSync(folder, constants.W_OK);
   } catch (error) {
     throw new ConfigurationError(

@@ -1,8 +1,9 @@
 /** The contracts that others have: those of a folder, or of a commit, whose files are written beside today's for as long as they are read. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { ConfigurationError, messageOf } from "../core/errors.ts";
+import { makeFolder } from "../core/make-folder.ts";
 import { openRegistry } from "../contracts/read-contracts.ts";
 import type { ContractRegistry } from "../contracts/registry.ts";
 
@@ -30,7 +31,7 @@ export async function openBase(folder: string, against: string | undefined): Pro
   const { isNew, copy } = makeCopyFolder(place);
   try {
     for (const [path, content] of files) {
-      mkdirSync(dirname(join(copy, path)), { recursive: true });
+      makeFolder(dirname(join(copy, path)));
       writeFileSync(join(copy, path), content);
     }
     return { registry: await reading(ref, () => openRegistry(copy)), named: ref };
@@ -40,14 +41,19 @@ export async function openBase(folder: string, against: string | undefined): Pro
   }
 }
 
-/** Whoever made the place removes it: it may be gone again before anything is in it. */
+/** Whoever made the place removes it: it may be gone again before anything is in it. Throws `ConfigurationError`. */
 function makeCopyFolder(place: string): { readonly isNew: boolean; readonly copy: string } {
   for (;;) {
-    const made = mkdirSync(place, { recursive: true });
+    let isNew: boolean | undefined;
     try {
-      return { isNew: made !== undefined, copy: mkdtempSync(join(place, "contracts-")) };
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      isNew = makeFolder(place);
+      return { isNew, copy: mkdtempSync(join(place, "contracts-")) };
+    } catch (cause) {
+      if (isNew !== undefined && (cause as NodeJS.ErrnoException).code === "ENOENT") continue;
+      throw new ConfigurationError(
+        `expected a folder at ${place} in which the contracts of before can be written for a while, found ${messageOf(cause, 200)}; mend that, or name a folder of contracts with --against`,
+        { cause },
+      );
     }
   }
 }

@@ -1,8 +1,9 @@
 /** `holdfast contracts types` and `docs`: what is made of the contracts, written to a file or to standard output. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { Config } from "../core/config.ts";
 import { ConfigurationError, HoldfastError, messageOf } from "../core/errors.ts";
+import { makeFolder } from "../core/make-folder.ts";
 import { asyncApiOf, type EventPlaces } from "../contracts/async-api.ts";
 import { describeEvents } from "../contracts/describe-events.ts";
 import { usersOf } from "../contracts/event-users.ts";
@@ -49,7 +50,7 @@ function put(text: string, usual: string, { out, check }: ContractsWriteOptions,
     );
   }
   try {
-    mkdirSync(dirname(file), { recursive: true });
+    makeFolder(dirname(file));
     writeFileSync(file, text);
   } catch (error) {
     throw new ConfigurationError(`expected to write ${file}, found ${messageOf(error, 200)}; name another place with --out, or mend that`, { cause: error });

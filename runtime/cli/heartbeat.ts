@@ -4,9 +4,10 @@
  * takes messages until it is asked to stop, so that a file that is absent or old means a worker that does not work. What it holds
  * says more: whether new messages are taken, and what is in doubt.
  */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { messageOf } from "../core/errors.ts";
+import { makeFolder } from "../core/make-folder.ts";
 
 /** Well below the age at which the image's health check takes the file for old. */
 const beatEveryMs = 5_000;
@@ -21,7 +22,7 @@ export function startHeartbeat(path: string | undefined, state: () => object, sa
   let isSilent = false;
   const beat = (): void => {
     try {
-      mkdirSync(dirname(path), { recursive: true });
+      makeFolder(dirname(path));
       writeFileSync(path, `${JSON.stringify({ pid: process.pid, at: new Date().toISOString(), ...state() })}\n`);
       isSilent = false;
     } catch (error) {

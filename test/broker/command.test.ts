@@ -172,7 +172,7 @@ test("says what to do when it cannot start", async (t) => {
     [["--config", "/nowhere.json"], /--config: expected a file that can be read, found ENOENT/],
     [["--sync"], /expected --data with --sync, found none/],
     [["--host", "0.0.0.0"], /expected keys with the address 0\.0\.0\.0/],
-    [["--data", main], /expected a folder that can be written to, found E/],
+    [["--data", main], /expected a folder that can be written to, found E.*; name another one, or mend that/],
     [["--tls-cert", main, "--tls-key", main], /expected a certificate and its key, both PEM, found/],
   ] as const) {
     const { code, err } = await runUntil(t, /nothing/, "--port", "0", ...args);

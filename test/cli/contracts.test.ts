@@ -145,6 +145,11 @@ test("contracts check fails where git refuses the repository, and says so where 
     delete process.env["GIT_TEST_ASSUME_DIFFERENT_OWNER"];
   }
   assert.equal((await base("HEAD")).named, "HEAD");
+  writeFilesTo(folder, { ".holdfast": "" });
+  await assert.rejects(base("HEAD"), {
+    name: "ConfigurationError",
+    message: /^expected a folder at .+\.holdfast in which the contracts of before can be written for a while, found EEXIST.+; mend that, or name a folder/,
+  });
   process.env["PATH"] = folder;
   assert.deepEqual(await base(), { registry: undefined, named: "nothing: git is not installed" });
   await assert.rejects(base("HEAD"), { message: /got 'HEAD' where git said: spawnSync git ENOENT/ });

@@ -97,7 +97,10 @@ export class Journal {
       this.#lock = lockFolder(folder);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
-      throw new JournalFolderError(`--data ${folder}: expected a folder that can be written to, found ${(error as Error).message}`, { cause: error });
+      throw new JournalFolderError(
+        `--data ${folder}: expected a folder that can be written to, found ${(error as Error).message}; name another one, or mend that`,
+        { cause: error },
+      );
     }
     if (this.#lock.tookOverFrom !== undefined) log(`${folder}: process ${this.#lock.tookOverFrom} ended without letting go of it; it is taken over`);
     try {

@@ -1,9 +1,9 @@
 // The file behind the run store: opening it, its tables, and what its errors mean.
 import { randomInt } from "node:crypto";
-import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ConfigurationError, messageOf, StoreUnavailableError } from "../../core/errors.ts";
+import { makeFolder } from "../../core/make-folder.ts";
 import { makeSecret } from "../support/secret.ts";
 import { doneTables } from "./done/records.ts";
 
@@ -228,7 +228,7 @@ export function openDatabase(path: string, consumer: string): OpenDatabase {
 function tryToOpen(path: string, consumer: string): OpenDatabase {
   let database: DatabaseSync | undefined;
   try {
-    if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true });
+    if (path !== ":memory:") makeFolder(dirname(path));
     database = new DatabaseSync(path, { timeout: lockTimeoutMs });
     database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = ${logPagesMax}`);
     createTables(database, path);

@@ -1,5 +1,6 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { makeFolder } from "../../core/make-folder.ts";
 import type { StoreMemory } from "../../ports/run-store.ts";
 
 /**
@@ -13,7 +14,7 @@ export function storeMemoryIn(file: string, name: string): StoreMemory {
       const marks = readMarks(file).set(name, mark);
       const draft = `${file}.${process.pid}`;
       try {
-        mkdirSync(dirname(file), { recursive: true });
+        makeFolder(dirname(file));
         writeFileSync(draft, `${JSON.stringify(Object.fromEntries(marks), undefined, 2)}\n`);
         renameSync(draft, file);
       } catch {

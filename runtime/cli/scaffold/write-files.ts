@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ConfigurationError, messageOf } from "../../core/errors.ts";
+import { makeFolder } from "../../core/make-folder.ts";
 
 /** Writes files below `root`; writes none where one is there already. Throws `ConfigurationError`. */
 export function writeFiles(root: string, files: ReadonlyMap<string, string>): void {
@@ -17,11 +18,4 @@ export function writeFiles(root: string, files: ReadonlyMap<string, string>): vo
       cause: error,
     });
   }
-}
-
-/** One after the other: Node's own way (`recursive`) never returns where a folder is there in which none can be made, as in /proc. */
-function makeFolder(folder: string): void {
-  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true) return;
-  if (!existsSync(dirname(folder))) makeFolder(dirname(folder));
-  mkdirSync(folder);
 }
