@@ -67,6 +67,17 @@ const eventsKept = 100;
 const abandonedMs = 500;
 const statesListed = ["active", "wait", "delayed", "failed", "completed"] as const;
 
+async function loadLibrary(): Promise<Library> {
+  try {
+    return await import("bullmq");
+  } catch (cause) {
+    throw new ConfigurationError(
+      `expected to load the package 'bullmq', which the recovery queue in Redis is built on, found ${messageOf(cause, 300)}; install it with the worker's other dependencies, or switch the queue off with recovery.enabled: false`,
+      { cause },
+    );
+  }
+}
+
 /** Redis 6 and later wait for parts of a second; one that does not say what it is, is asked for whole ones. */
 async function canWaitExactly({ client }: Connection): Promise<boolean> {
   const info = await client.info("server").catch(() => "");
@@ -99,7 +110,7 @@ class BullmqRecoveryQueue implements RecoveryQueue {
   start(listener: RecoveryQueueListener): void {
     if (this.#opening !== undefined) return;
     this.#listener = listener;
-    this.#library = import("bullmq");
+    this.#library = loadLibrary();
     this.#opening = this.#open(this.#library);
     // Whoever asks for something is told.
     this.#opening.catch(() => undefined);
