@@ -9,6 +9,7 @@ import type { ComposedWorker } from "../compose/worker.ts";
 import type { AdminSettings, ProbesSettings } from "../core/config/admin.ts";
 import { retryEntityOf, type SourceSettings } from "../core/config/sources.ts";
 import { messageOf } from "../core/errors.ts";
+import type { CircuitState } from "../policy/circuit.ts";
 import type { AdminEvents } from "./admin-events.ts";
 
 export interface ProbesParts extends Pick<ComposedWorker, "worker" | "workerId" | "publisher" | "probes"> {
@@ -29,7 +30,7 @@ export function openProbes(sources: readonly SourceSettings[], { probes: policy 
     secret: (source) => doors.secret(source),
     send: (entity, message) => publisher.send(entity, [message]),
     mayProbe: () => life().phase === "running" && !worker.view().isPaused,
-    look: (source, eventId) => whereabouts(doors, { source, eventId, openCircuits: openCircuits(worker.policies.view().dependencies) }),
+    look: (source, eventId) => whereabouts(doors, { source, eventId, shut: circuitsShut(worker.policies.view().dependencies) }),
     forget: (source, eventId) => doors.forget(source, eventId).catch(() => undefined),
     measured: (source, stagesMs, criticalMs) => metrics.probed(source, { ...stagesMs, total: criticalMs }),
     tell: (probe) => logger[levelOf(probe)]({ type: "probe", ...probe }, textOf(probe)),
@@ -47,28 +48,33 @@ export function targetOf(source: SourceSettings, { throughTopics }: Pick<ProbesS
   };
 }
 
+interface ShutCircuit {
+  readonly dependency: string;
+  readonly state: Exclude<CircuitState, "closed">;
+}
+
 interface Sought {
   readonly source: string;
   readonly eventId: string;
-  /** Dependencies whose circuit is not closed here. */
-  readonly openCircuits: readonly string[];
+  /** Circuits that are not closed here. */
+  readonly shut: readonly ShutCircuit[];
 }
 
 /** Where a probe is that has not come back, as far as its record tells. */
-export async function whereabouts(doors: Pick<AdminEvents, "run">, { source, eventId, openCircuits }: Sought): Promise<string> {
+export async function whereabouts(doors: Pick<AdminEvents, "run">, { source, eventId, shut }: Sought): Promise<string> {
   try {
     const run = await doors.run(source, eventId, undefined);
     if (run !== undefined) return `a worker has begun it, and its record says '${String((run as { readonly state?: unknown }).state)}'`;
-    const stalled =
-      openCircuits.length === 0 ? "" : `; the circuit of ${openCircuits.join(", ")} is open here, and a worker whose skills all wait for one takes nothing`;
+    const circuits = shut.map(({ dependency, state }) => `the circuit of ${dependency} is ${state} here`);
+    const stalled = circuits.length === 0 ? "" : `; ${circuits.join(", ")}, and a worker whose skills all wait for one takes nothing`;
     return `no worker has begun it; it waits in the queue, or cannot be received${stalled}`;
   } catch (error) {
     return `and the store cannot be asked where it is: ${messageOf(error, 200)}`;
   }
 }
 
-function openCircuits(dependencies: readonly { readonly dependency: string; readonly circuit: { readonly state: string } }[]): readonly string[] {
-  return dependencies.flatMap(({ dependency, circuit }) => (circuit.state === "closed" ? [] : [dependency]));
+function circuitsShut(dependencies: readonly { readonly dependency: string; readonly circuit: { readonly state: CircuitState } }[]): readonly ShutCircuit[] {
+  return dependencies.flatMap(({ dependency, circuit: { state } }) => (state === "closed" ? [] : [{ dependency, state }]));
 }
 
 function levelOf({ state, who }: ProbeView): "debug" | "info" | "warn" {
