@@ -2,8 +2,9 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { type Skill, type SkillContext, TransientError, defineDependency, defineSkill } from "../../runtime/index.ts";
+import { lateMs } from "../../runtime/skills/host/late-steps.ts";
 import { eventually, within } from "../support/eventually.ts";
-import { type Answered, makeHost } from "./host.ts";
+import { type Answered, type HostBundle, makeHost } from "./host.ts";
 
 const idempotent = { kind: "idempotent" } as const;
 
@@ -20,8 +21,15 @@ function lateNames({ answer }: Answered): readonly string[] | undefined {
   return answer.steps && namesOf(answer.steps);
 }
 
+/** A host whose clock stands still, so that no step takes long, however busy the machine is, and none that waits is due before the test says so. */
+async function makeStillHost(...args: Parameters<typeof makeHost>): Promise<HostBundle> {
+  const bundle = await makeHost(...args);
+  bundle.stillAtMs = performance.now();
+  return bundle;
+}
+
 test("travel with the end of their run, in their order, and what they emit with it", async (t) => {
-  const bundle = await makeHost(t, [
+  const bundle = await makeStillHost(t, [
     skillOf(async (context) => {
       await context.step("one", idempotent, (step) => step.emit("Noted", {}));
       assert.deepEqual(await context.step("two", idempotent, () => ({ at: new Date(0) })), { at: new Date(0) });
@@ -29,7 +37,6 @@ test("travel with the end of their run, in their order, and what they emit with 
     }),
   ]);
   bundle.store = "hold";
-  bundle.stillAtMs = performance.now();
   const answered = await bundle.run();
   assert.deepEqual([lateNames(answered), bundle.steps], [["one", "two", "three"], []]);
   assert.equal(answered.answer.kind === "completed" && answered.answer.outbox.length, 1);
@@ -56,7 +63,7 @@ test("are on record before an effect begins that may not be repeated with other 
       },
     });
     did.length = 0;
-    const bundle = await makeHost(t, [skill], { numbered: ["mailer"], config: new Map() });
+    const bundle = await makeStillHost(t, [skill], { numbered: ["mailer"], config: new Map() });
     bundle.store = "hold";
     const { answered } = bundle.begin();
     await eventually("both to be on their way", () => bundle.steps.length === 2);
@@ -147,7 +154,7 @@ test("are recorded at once where they are large, may have to be compensated, or 
 
 test("are on record before their run goes on where they took long, so that what was called off ends behind them", async (t) => {
   let isNext = false;
-  const bundle = await makeHost(t, [
+  const bundle = await makeStillHost(t, [
     skillOf(async (context) => {
       await context.step("quick", idempotent, () => 1);
       await context.step("long", idempotent, () => void (bundle.skewMs += 21));
@@ -162,10 +169,11 @@ test("are on record before their run goes on where they took long, so that what 
 test("that the store did not take are tried again before another effect, and go with the end of their run, in their order", async (t) => {
   for (const isPaid of [true, false]) {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const bundle = await makeHost(t, [
+    const bundle = await makeStillHost(t, [
       skillOf(async (context) => {
         await context.step("one", idempotent, () => 1);
         await context.step("two", idempotent, () => 2);
+        bundle.skewMs += lateMs;
         await promise;
         if (isPaid) await context.step("pay", () => undefined);
       }),
@@ -186,9 +194,10 @@ test("that the store did not take are tried again before another effect, and go 
 
 test("a run that could not record a step has ended, whatever its skill makes of that", async (t) => {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const bundle = await makeHost(t, [
+  const bundle = await makeStillHost(t, [
     skillOf(async (context) => {
       await context.step("one", idempotent, () => 1);
+      bundle.skewMs += lateMs;
       await promise;
       await context.step("large", idempotent, () => "x".repeat(20_000)).catch(() => undefined);
     }),
@@ -204,7 +213,7 @@ test("a run that could not record a step has ended, whatever its skill makes of 
 });
 
 test("are no more than a store takes in one write, however small they are", async (t) => {
-  const bundle = await makeHost(t, [
+  const bundle = await makeStillHost(t, [
     skillOf(async (context) => {
       for (let step = 0; step < 5_000; step += 1) await context.step(`${step}`, idempotent, () => undefined);
     }),
@@ -216,9 +225,10 @@ test("are no more than a store takes in one write, however small they are", asyn
 
 test("a run is not said to have waited for what it did not wait for", async (t) => {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const bundle = await makeHost(t, [
+  const bundle = await makeStillHost(t, [
     skillOf(async (context) => {
       await context.step("one", idempotent, () => 1);
+      bundle.skewMs += lateMs;
       await promise;
     }),
   ]);

@@ -322,9 +322,11 @@ test("a run past its time is answered, its signal aborted, and it may do nothing
   const { promise: afterwards, resolve: tried } = Promise.withResolvers<unknown>();
   const bundle = await hostOf(t, async (context) => {
     context.signal.addEventListener("abort", () => resolve());
+    bundle.skewMs += 20;
     await aborted;
     await context.step("late", {}, () => 1).catch(tried);
   });
+  bundle.stillAtMs = performance.now();
   const { answer } = await bundle.run({ timeoutMs: 20 });
   assert.deepEqual(answer, { kind: "timed-out", failure: { code: "RUN_TIMEOUT", message: "expected the run to end within 20 ms, it did not" } });
   assert.match(String(await afterwards), /^RunEnded: expected no step, call or emit after the end of its run; await all/);

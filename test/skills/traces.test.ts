@@ -115,8 +115,10 @@ test("a run that goes well and was not chosen is not reported; one that fails, i
 });
 
 test("what is open when a run's time is over is reported as far as it came", async (t) => {
-  const skill = skillOf((context) => context.step("hang", () => new Promise<void>(() => undefined)));
-  const { trace } = await (await makeHost(t, [skill], undefined, none)).run({ timeoutMs: 20 });
+  const skill = skillOf((context) => context.step("hang", () => new Promise<void>(() => void (bundle.skewMs += 20))));
+  const bundle = await makeHost(t, [skill], undefined, none);
+  bundle.stillAtMs = performance.now();
+  const { trace } = await bundle.run({ timeoutMs: 20 });
   assert.deepEqual(
     trace?.spans.map(({ name, error }) => [name, error]),
     [["step hang", "RUN_TIMEOUT"]],
