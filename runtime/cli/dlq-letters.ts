@@ -53,8 +53,10 @@ export async function* selected(letters: Letters, { group, event }: SelectOption
 }
 
 /** A letter as JSON shows it; `source`: the name of the one that it is of. */
-export function plainLetter({ box, sequenceNumber, enqueuedAtMs, atMs, ...rest }: Letter, source: string): Readonly<Record<string, unknown>> {
-  return { source, queue: box.name, sequenceNumber: String(sequenceNumber), at: time(atMs), enqueuedAt: time(enqueuedAtMs), ...rest };
+export function plainLetter(letter: Letter, source: string): Readonly<Record<string, unknown>> {
+  const { box, sequenceNumber, enqueuedAtMs, atMs, latestMs, ...rest } = letter;
+  const times = { at: time(atMs), atTheLatest: time(latestMs), enqueuedAt: time(enqueuedAtMs) };
+  return { source, queue: box.name, sequenceNumber: String(sequenceNumber), ...times, ...rest };
 }
 
 export function time(ms: number): string {

@@ -45,7 +45,12 @@ function without(fields: Plain): Plain {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined && value !== ""));
 }
 
-export function plainEntry({ atMs, kind, ...rest }: HistoryEntry): Plain {
+export function plainEntry(entry: HistoryEntry): Plain {
+  if (entry.kind === "died") {
+    const { atMs, happenedAtMs = atMs, kind, ...rest } = entry;
+    return { at: time(happenedAtMs), atTheLatest: time(atMs), kind, ...rest };
+  }
+  const { atMs, kind, ...rest } = entry;
   return { at: time(atMs), kind, ...rest };
 }
 

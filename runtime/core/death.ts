@@ -28,8 +28,10 @@ export interface DeathCause {
 }
 
 export interface Death {
-  /** Not before it happened, by the broker's wall clock; see `BrokerClock.latestMs`. */
+  /** Surely not before it happened, by the broker's wall clock (see `BrokerClock.latestMs`): what was enqueued by then does not bring the run back. */
   readonly atMs: number;
+  /** When it happened, by the broker's wall clock as well as it was known; undefined where nobody wrote it down. */
+  readonly happenedAtMs?: number | undefined;
   /** As the dead letter's own reason. */
   readonly reason: string;
   readonly class: DeathClass;
@@ -50,6 +52,7 @@ export interface Death {
 /** Where the parts of a death stand among a dead letter's application properties. */
 const headerNames = {
   atMs: "holdfast-dead-at",
+  happenedAtMs: "holdfast-dead-happened-at",
   reason: "holdfast-dead-reason",
   class: "holdfast-dead-class",
   code: "holdfast-dead-code",
@@ -107,6 +110,7 @@ export function fingerprintOf(cause: Omit<DeathCause, "class"> & { readonly clas
 export function headersOfDeath(death: Death): Readonly<Record<string, string | number>> {
   return {
     [headerNames.atMs]: death.atMs,
+    [headerNames.happenedAtMs]: happenedAtMs(death),
     [headerNames.reason]: death.reason,
     [headerNames.class]: death.class,
     [headerNames.code]: death.code,
@@ -118,6 +122,11 @@ export function headersOfDeath(death: Death): Readonly<Record<string, string | n
     [headerNames.traceId]: death.traceId,
     [headerNames.generation]: death.generation,
   };
+}
+
+/** For people, and to tell what was first: `atMs` may be a lock's length late. */
+export function happenedAtMs({ atMs, happenedAtMs: knownMs = atMs }: Pick<Death, "atMs" | "happenedAtMs">): number {
+  return knownMs;
 }
 
 function numberOf(value: HeaderValue | undefined): number {
@@ -138,8 +147,11 @@ export function deathOfHeaders(header: (name: string) => HeaderValue | undefined
   const fingerprint = text("fingerprint");
   const reason = text("reason");
   if (!isDeathClass(kind) || !/^[0-9a-f]{16}$/.test(fingerprint) || header("DeadLetterReason") !== reason) return undefined;
+  const atMs = numberOf(header(headerNames.atMs));
   return {
-    atMs: numberOf(header(headerNames.atMs)),
+    atMs,
+    // A later death of the message may be of a worker that does not write it.
+    happenedAtMs: Math.min(atMs, numberOf(header(headerNames.happenedAtMs)) || atMs),
     reason,
     class: kind,
     code: text("code"),

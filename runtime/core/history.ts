@@ -1,5 +1,5 @@
 /** What a run's record keeps of its deaths and of what brought it back, the oldest first. */
-import type { Death } from "./death.ts";
+import { type Death, happenedAtMs } from "./death.ts";
 import { wellFormedJson } from "./well-formed-json.ts";
 
 /** Where a run that is brought back goes on: behind its last step, or as if nothing of it had happened. */
@@ -83,6 +83,11 @@ export function decodeHistory(texts: readonly string[]): readonly HistoryEntry[]
       return [];
     }
   });
+}
+
+/** When what an entry tells of happened. */
+export function happenedMs(entry: HistoryEntry): number {
+  return entry.kind === "died" ? happenedAtMs(entry) : entry.atMs;
 }
 
 /** The last death; undefined when there is none on record. */

@@ -28,6 +28,7 @@ export function deathOf(
   const { code, step = "" } = cause;
   return {
     atMs: Math.ceil(clock.latestMs()),
+    happenedAtMs: Math.ceil(clock.nowMs()),
     reason: redact(reason).slice(0, reasonCharactersMax),
     class: cause.class,
     code: cleanText(code),

@@ -1,5 +1,5 @@
 /** Dead letters as they lie in their queues: who gave them up, why, and which failure it was. */
-import { cleanText, type DeathClass, deathOfHeaders, fingerprintOf } from "../core/death.ts";
+import { cleanText, type DeathClass, deathOfHeaders, fingerprintOf, happenedAtMs } from "../core/death.ts";
 import type { Delivery } from "../core/delivery.ts";
 import { readReplayHeader } from "../core/replay-order.ts";
 import { redact } from "../core/redact.ts";
@@ -30,6 +30,8 @@ export interface Letter {
   readonly enqueuedAtMs: number;
   /** When it was given up, as a worker noted it; else when it was enqueued. By the broker's clock. */
   readonly atMs: number;
+  /** Surely not before that; see `Death`. */
+  readonly latestMs: number;
   /** The replay that sent the message of this letter; undefined when none did. */
   readonly replayId: string | undefined;
 }
@@ -77,15 +79,16 @@ export function letterOf(letters: Letters, box: DeadLetterBox, delivery: Deliver
   const replayId = readReplayHeader(delivery)?.id;
   const death = deathOfHeaders((name) => delivery.header(name));
   if (death !== undefined) {
-    const { class: kind, code, fingerprint, skill, skillVersion, step, attempt, traceId, generation, atMs } = death;
-    return { ...place, class: kind, code, fingerprint, skill, skillVersion, step, attempt, traceId, generation, atMs: atMs || enqueuedAtMs, replayId };
+    const { class: kind, code, fingerprint, skill, skillVersion, step, attempt, traceId, generation } = death;
+    const times = { atMs: happenedAtMs(death) || enqueuedAtMs, latestMs: death.atMs || enqueuedAtMs };
+    return { ...place, class: kind, code, fingerprint, skill, skillVersion, step, attempt, traceId, generation, ...times, replayId };
   }
   const kind = classOf(reason);
   // A broker's texts differ in counts only; what expired is one kind for each type of event.
   const fingerprint = fingerprintOf({ class: kind, code: reason, message: kind === "foreign" ? description : "" }, eventType);
   const traceId = cleanText(textHeader(delivery, "traceId"));
   const unknown = { skill: "", skillVersion: "", step: "", attempt: 0, generation: 0 };
-  return { ...place, ...unknown, class: kind, code: cleanText(reason), fingerprint, traceId, atMs: enqueuedAtMs, replayId };
+  return { ...place, ...unknown, class: kind, code: cleanText(reason), fingerprint, traceId, atMs: enqueuedAtMs, latestMs: enqueuedAtMs, replayId };
 }
 
 /** In a queue that several entities forward to, letters of others are left alone. */

@@ -129,9 +129,9 @@ async function create(
   what: string,
   { letter, payloadHash }: Extract<Mend, { do: "create" }>,
 ): Promise<MendResult> {
-  const { atMs, reason, class: kind, code, fingerprint, step, skill, skillVersion, attempt, traceId, generation } = letter;
+  const { atMs, latestMs, reason, class: kind, code, fingerprint, step, skill, skillVersion, attempt, traceId, generation } = letter;
   if (kind === "deliveries" || kind === "foreign") return "moved";
-  const death: Death = { atMs, reason, class: kind, code, fingerprint, step, skill, skillVersion, attempt, traceId, generation };
+  const death: Death = { atMs: latestMs, happenedAtMs: atMs, reason, class: kind, code, fingerprint, step, skill, skillVersion, attempt, traceId, generation };
   const state = isParkedReason(reason) ? "parked" : "dead";
   const entry = { kind: "reconciled", ...reconciled(surroundings, what) } as const;
   const history = [{ kind: "died", state, ...death } as const];

@@ -3,7 +3,7 @@
  * Each source has a clock of its own; their times are put in order as they are.
  */
 import { counted } from "../core/counted.ts";
-import type { HistoryEntry } from "../core/history.ts";
+import { type HistoryEntry, happenedMs } from "../core/history.ts";
 import { type Compensation, compensatedStepOf } from "../core/compensation.ts";
 import type { RunKind, RunView, StepRecord } from "../core/run.ts";
 import type { Setback } from "../core/setback.ts";
@@ -73,7 +73,7 @@ function momentsOfRecord({ describeStep, nowMs }: Sources, view: RunView, progre
   }
   if (progress.verdict !== undefined) add(progress.failedAtMs, `failed for good as ${progress.verdict.reason}; its steps are compensated`);
   for (const setback of view.setbacks) add(setback.atMs, setbackText(setback));
-  for (const entry of view.history) add(entry.atMs, entryText(entry));
+  for (const entry of view.history) add(happenedMs(entry), entryText(entry));
   if (view.state === "done") add(nowMs - view.writtenAgoMs, view.outbox.length === 0 ? "done, at the latest" : "done, with events to publish");
   return moments;
 }

@@ -68,6 +68,25 @@ describe("a dead letter", () => {
     assert.deepEqual(history, [{ kind: "died", state: "dead", ...death }]);
   });
 
+  test("is dated when it happened, also where that is known by no better than a lock's length, and says from when on a message is surely newer", async () => {
+    const world = new World({ skills: [skillPolicy("task", { retry: { ...defaultRetryPolicy, attemptsMax: 1 } })] });
+    // No receiver has waited for it.
+    world.send("a");
+    const { executor } = await world.start();
+    executor.script = refusedWhilePaying;
+    const startedAtMs = world.clock.wallMs();
+    await world.clock.advance(5_000);
+    const [letter] = world.broker.deadLettered;
+    const death = deathOfHeaders((name) => letter?.properties[name]);
+    assert.ok(
+      death?.happenedAtMs !== undefined && death.happenedAtMs >= startedAtMs && death.happenedAtMs <= world.clock.wallMs(),
+      `found ${death?.happenedAtMs}`,
+    );
+    assert.ok(death.atMs > world.clock.wallMs(), `found ${death.atMs}`);
+    const { history } = await world.record("a");
+    assert.deepEqual(history, [{ kind: "died", state: "dead", ...death }]);
+  });
+
   test("has the fingerprint of its failure, whatever the event, the attempt, the line and the ids in its message", async () => {
     const world = new World({ skills: [skillPolicy("task", { retry: { ...defaultRetryPolicy, attemptsMax: 1 } })] });
     const { executor } = await world.start();
