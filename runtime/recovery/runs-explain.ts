@@ -39,8 +39,8 @@ export function storyOf(sources: Sources): Story {
   const progress = view && progressOf(view, kind);
   const moments = [
     ...found.messages.flatMap(momentsOfMessage),
-    ...found.letters.map(momentOfLetter),
     ...(view === undefined || progress === undefined ? [] : momentsOfRecord(sources, view, progress)),
+    ...found.letters.map((letter) => momentOfLetter(letter, view?.setbacks ?? [])),
     ...logged,
   ];
   return { moments: moments.toSorted((one, other) => one.atMs - other.atMs), ...standingOf({ ...sources, progress }) };
@@ -57,7 +57,15 @@ function momentsOfMessage({ queue, seen, firstMs, postponements, waitsFor }: Fou
   return [...first, { atMs: enqueuedAtMs, source: "queue", text: `${state === "deferred" ? "deferred" : "enqueued"}: ${place}${why}${tries}` }];
 }
 
-function momentOfLetter({ box, sequenceNumber, atMs, reason, description, attempt, step }: Letter): Moment {
+/** It was decided just before its setback was recorded, by another clock: it is told after that. */
+function givenUpMs({ atMs, latestMs, attempt }: Pick<Letter, "atMs" | "latestMs" | "attempt">, setbacks: readonly Setback[]): number {
+  const setback = setbacks.findLast((one) => one.kind === "given-up" && one.attempt === attempt && one.atMs <= latestMs);
+  return Math.max(atMs, setback?.atMs ?? atMs);
+}
+
+function momentOfLetter(letter: Letter, setbacks: readonly Setback[]): Moment {
+  const { box, sequenceNumber, reason, description, attempt, step } = letter;
+  const atMs = givenUpMs(letter, setbacks);
   const details = [attempt > 0 ? `attempt ${attempt}` : "", step === "" ? "" : `step ${step}`, `sequence number ${sequenceNumber} of ${box.name}`];
   return { atMs, source: "dead letter", text: `dead-lettered as ${reason} (${details.filter((text) => text !== "").join("; ")}): ${description}` };
 }
@@ -73,7 +81,7 @@ function momentsOfRecord({ describeStep, nowMs }: Sources, view: RunView, progre
   }
   if (progress.verdict !== undefined) add(progress.failedAtMs, `failed for good as ${progress.verdict.reason}; its steps are compensated`);
   for (const setback of view.setbacks) add(setback.atMs, setbackText(setback));
-  for (const entry of view.history) add(happenedMs(entry), entryText(entry));
+  for (const entry of view.history) add(timeOf(entry, view.setbacks), entryText(entry));
   if (view.state === "done") add(nowMs - view.writtenAgoMs, view.outbox.length === 0 ? "done, at the latest" : "done, with events to publish");
   return moments;
 }
@@ -121,6 +129,11 @@ function setbackText({
     `by ${worker}`,
   ].filter((text) => text !== "");
   return `${setbackWords[kind]}${why === "" ? "" : ` for ${why}`} (${details.join("; ")})${description === "" ? "" : `: ${description}`}`;
+}
+
+function timeOf(entry: HistoryEntry, setbacks: readonly Setback[]): number {
+  const atMs = happenedMs(entry);
+  return entry.kind === "died" ? givenUpMs({ atMs, latestMs: entry.atMs, attempt: entry.attempt }, setbacks) : atMs;
 }
 
 function byWhom({ who }: { readonly who?: string | undefined }, word = "by"): string {
