@@ -7,6 +7,7 @@ import { beforeEnd } from "../adapters/threads/end-process.ts";
 import { ownVersion } from "../adapters/system/version.ts";
 import { EventLog, createLogger, teeTelemetry, writeSkillLog } from "../adapters/telemetry/log.ts";
 import type { Metrics } from "../adapters/telemetry/metrics/metrics.ts";
+import type { SkillRegistry } from "../skills/host/registry.ts";
 import type { LogExport, LogExportOptions } from "../adapters/telemetry/logs/exporter.ts";
 import { exportQueueOf, exportsLogs, exportsTraces, protocolOf, samplerOf } from "../adapters/telemetry/otlp/environment.ts";
 import type { TraceExport, TraceExportOptions } from "../adapters/telemetry/traces/exporter.ts";
@@ -62,10 +63,15 @@ export interface ReportingParts {
 }
 
 /** Undefined where nobody can ask for them; their library is not loaded then. */
-export async function composeMetrics(isWanted: boolean): Promise<Metrics | undefined> {
+export async function composeMetrics(
+  isWanted: boolean,
+  { skills, dependencies }: Pick<SkillRegistry, "skills" | "dependencies">,
+): Promise<Metrics | undefined> {
   if (!isWanted) return undefined;
   const loaded = await import("../adapters/telemetry/metrics/metrics.ts");
-  return new loaded.Metrics();
+  const metrics = new loaded.Metrics();
+  metrics.expect({ skills: skills.map(({ name }) => name), dependencies: dependencies.map(({ name }) => name) });
+  return metrics;
 }
 
 export interface ComposedTraces {

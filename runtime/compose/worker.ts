@@ -90,7 +90,7 @@ export async function composeWorker(config: Config, directory: string, hosting: 
   const tell = (event: RuntimeEvent): void => telemetry.emit(event);
   const { sources, board } = await composeSources(config, directory, { skills: skills.registry, heard, tell });
   const queue = composeRecoveryQueue(config, directory, sources[0]?.store, heard);
-  const metrics = await composeMetrics(config.admin !== undefined || hosting.isMeasured === true);
+  const metrics = await composeMetrics(config.admin !== undefined || hosting.isMeasured === true, skills.registry);
   const traces = await composeTraces(config, process.env);
   const tracing = traces?.start(workerId, tell);
   const reporting = { exported: await composeLogExport(process.env, workerId, tell), workerId, publisher, queue, board, heard, metrics, ...hosting };

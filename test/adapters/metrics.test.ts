@@ -70,6 +70,33 @@ test("each metric of the catalogue is exposed, and scraping twice counts nothing
   assert.equal(valuesOf(again, "holdfast_circuit_state").length, valuesOf(text, "holdfast_circuit_state").length);
 });
 
+test("what can happen is there as 0 before it has: else a reader from time to time would not see the first of it", async () => {
+  const metrics = new Metrics();
+  metrics.expect({ skills: ["a"], dependencies: ["api"] });
+  const before = await metrics.text([]);
+  const states = ["closed", "open", "half-open", "isolated"].map((state) => valueOf(before, "holdfast_circuit_changes_total", { dependency: "api", state }));
+  assert.deepEqual(states, [0, 0, 0, 0]);
+  assert.equal(valueOf(before, "holdfast_messages_total", { skill: "a", outcome: "dead-lettered" }), 0);
+  assert.equal(valueOf(before, "holdfast_dependency_calls_total", { dependency: "api", result: "failed" }), 0);
+  for (const name of metricNames) {
+    if (
+      !/^holdfast_(run_failures|refused_messages|retries|postponements|revived|runs_resumed|compensations|fallbacks|locks_lost|runtime_events)_total$/.test(
+        name,
+      )
+    )
+      continue;
+    assert.ok(valuesOf(before, name).length > 0, `expected values of ${name}`);
+  }
+  assert.ok(!/ [1-9]/.test(before.replace(/^(#|holdfast_(process|event_loop)).*$/gm, "")), "expected nothing to be counted");
+  // No more series than there were: what happens is one of what was expected.
+  metrics.emit({ type: "lock.lost", eventId: "e", where: "renew" });
+  metrics.emit({ type: "run.retrying", eventId: "e", skill: "a", attempt: 1, delayMs: 1, code: "c", description: "" });
+  metrics.settled("completed", "a", 5, run);
+  const after = await metrics.text([]);
+  assert.equal(valueOf(after, "holdfast_locks_lost_total", { where: "renew" }), 1);
+  assert.equal(after.split("\n").length, before.split("\n").length);
+});
+
 test("durations lie in buckets from 1 ms to 10 min, the last of which is all of them", async () => {
   const metrics = new Metrics();
   for (const latencyMs of [0.5, 1, 1.5, 700, 599_000, 601_000]) metrics.settled("completed", "a", latencyMs, run);

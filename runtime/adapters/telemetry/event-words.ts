@@ -74,6 +74,9 @@ const levels = {
   "logs.lost": "warn",
 } as const satisfies Readonly<Record<Kind, Level>>;
 
+/** Of all events that there are. */
+export const eventTypes: readonly string[] = Object.keys(levels);
+
 /** A field of these says what happened, and what to do. */
 type SelfTold = "run.retrying" | "run.dead-lettered" | "recovery.ended";
 

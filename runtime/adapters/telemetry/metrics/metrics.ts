@@ -13,6 +13,7 @@ import type { ExecutionMeter, FinalOutcome, SettledRun, Telemetry } from "../../
 import { Durations } from "./durations.ts";
 import { type DurationSeries, Exposition } from "./exposition.ts";
 import { meteredStore } from "./metered-store.ts";
+import type { KnownValues } from "./known-values.ts";
 import { DependencyCalls, StoreTrips } from "./per-call.ts";
 import { EventCounts } from "./per-event.ts";
 import { outcomes, SkillTables } from "./per-skill.ts";
@@ -31,6 +32,14 @@ export class Metrics implements Telemetry, ExecutionMeter {
   readonly #answers = new Map<string, DurationSeries>();
   readonly #exposition = new Exposition();
   #loopUse = performance.eventLoopUtilization();
+
+  /** Whatever can happen to these is there from the first scrape on, as 0. */
+  expect(known: KnownValues): void {
+    const skills = known.skills.filter((skill) => skill !== probeSkill);
+    for (const skill of ["", ...skills]) this.#skills.of(skill);
+    for (const dependency of known.dependencies) this.#calls.of(dependency);
+    this.#events.expect({ ...known, skills });
+  }
 
   settled(outcome: FinalOutcome, skill: string, latencyMs: number, run: SettledRun): void {
     this.#skills.of(skill).settled(outcome, latencyMs, run);

@@ -17,13 +17,18 @@ export class DependencyCalls {
   /** Those whose answers have told tokens. */
   readonly #models = new Set<string>();
 
+  of(dependency: string): Float64Array {
+    let counts = this.#byDependency.get(dependency);
+    if (counts === undefined) {
+      counts = new Float64Array(spentAt + spentParts);
+      this.#byDependency.set(dependency, counts);
+    }
+    return counts;
+  }
+
   add(calls: readonly CallReport[]): void {
     for (const { dependency, result, usage, spent } of calls) {
-      let counts = this.#byDependency.get(dependency);
-      if (counts === undefined) {
-        counts = new Float64Array(spentAt + spentParts);
-        this.#byDependency.set(dependency, counts);
-      }
+      const counts = this.of(dependency);
       if (result !== "unused") counts[results.indexOf(result)]! += 1;
       if (usage !== undefined) {
         counts[requestsAt]! += usage.requests;

@@ -4,6 +4,7 @@ import type { MetricName, MetricSample } from "../../../core/metric-catalogue.ts
 import { metricCatalogue } from "../../../core/metric-catalogue.ts";
 import { Counts } from "./counts.ts";
 import { Durations } from "./durations.ts";
+import { type KnownValues, knownCounts } from "./known-values.ts";
 
 const counted = [
   "holdfast_run_failures_total",
@@ -26,6 +27,11 @@ export class EventCounts {
   readonly #counts: ReadonlyMap<MetricName, Counts> = new Map(counted.map((name) => [name, new Counts(metricCatalogue[name].labels)]));
   /** How long something was away, by what. */
   readonly recovery: ReadonlyMap<string, Durations> = new Map(["store", "source", "transport"].map((what) => [what, new Durations()]));
+
+  /** What can happen begins with 0. */
+  expect(known: KnownValues): void {
+    for (const [name, counts] of knownCounts(known)) for (const values of counts) this.#counts.get(name)?.add(values, 0);
+  }
 
   emit(event: RuntimeEvent): void {
     this.#add("holdfast_runtime_events_total", event.type);
