@@ -236,6 +236,7 @@ test("limits that cannot be meant are refused when they are defined", () => {
 test("what a call waits for its limit is no time of its dependency's: neither told nor slow", async (t) => {
   const model = modelOf(plain, { circuit: { slowCallMs: 500 } });
   const host = await hostOf(t, model, (context) => context.call(model, "a"));
+  host.stillAtMs = performance.now();
   host.afterMs = undefined;
   const { answered } = host.begin(allowing(0, 0));
   const { requestId } = await eventually("a request for more", () => host.needs[0]);
