@@ -276,6 +276,34 @@ test("a project that init makes has tests that pass, and its configuration lists
   }
 });
 
+test("what a plugin throws while it is imported is placed in its file, also where it has no stack", { skip }, (t) => {
+  const place = mkdtempSync(join(folder, "throws-"));
+  t.after(() => rmSync(place, { recursive: true, force: true }));
+  writeFileSync(
+    join(place, "holdfast.plugin.json"),
+    JSON.stringify({ name: "throws", version: "1.0.0", entry: "./index.mjs", skills: ["none"], dependencies: [] }),
+  );
+  writeFileSync(join(place, "index.mjs"), 'import "holdfast";\nthrow "a text";\n');
+  const config = join(place, "config.json");
+  const serviceBus = { fullyQualifiedNamespace: "none.servicebus.windows.net" };
+  writeFileSync(
+    config,
+    JSON.stringify({ sources: [{ queue: "none" }], serviceBus, store: { kind: "sqlite", path: "runs.sqlite" }, plugins: [place], pluginRoots: [folder] }),
+  );
+  const { status, output } = run(`holdfast skills -c '${config}'`, folder);
+  assert.equal(status, 2, output);
+  assert.match(output, /it threw: a text \(index\.mjs:2:1\)/);
+});
+
+test("dev runs a plugin until Ctrl-C", { skip }, async (t) => {
+  const dev = start(t, "holdfast dev --plugin plugins/greeter --no-open");
+  await eventually("the page to be up", () => dev.said().includes("live page http"), 30_000).catch((error: unknown) =>
+    assert.fail(`${String(error)}\n${dev.said()}`),
+  );
+  dev.child.kill("SIGINT");
+  assert.equal(await dev.ended, 0, dev.said());
+});
+
 test("the README's commands run the first skill: broker, start, send, inspect", { skip }, async (t) => {
   const mailer = await startMailer();
   t.after(() => mailer.stop());
