@@ -1,16 +1,16 @@
 // When a file that somebody writes is read.
 import { strict as assert } from "node:assert";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { type FileNews, WatchedFile } from "#runtime/adapters/support/watched-file.ts";
+import { within } from "../support/eventually.ts";
 
 interface Watched {
   readonly heard: FileNews[];
   readonly write: (text: string) => void;
-  /** Lets time pass, and what is begun then come to its end. */
+  /** Lets time pass, and each look that is begun then come to its end, which is when the next one is set. */
   readonly pass: (ms: number) => Promise<void>;
 }
 
@@ -18,20 +18,34 @@ async function watch(t: TestContext): Promise<Watched> {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-watched-"));
   const file = join(folder, "settings");
   writeFileSync(file, "first");
-  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let nowMs = 0;
+  let next: { readonly atMs: number; readonly look: () => void } | undefined;
+  let { promise: isSet, resolve } = Promise.withResolvers<void>();
+  t.mock.method(globalThis, "setTimeout", (look: () => void, delayMs: number) => {
+    next = { atMs: nowMs + delayMs, look };
+    resolve();
+  });
   const heard: FileNews[] = [];
   const watched = new WatchedFile(file, (news) => heard.push(news));
   t.after(() => {
     watched.stop();
     rmSync(folder, { recursive: true });
   });
-  const pass = async (ms: number): Promise<void> => {
-    t.mock.timers.tick(ms);
-    // What it has asked of the file system is answered before what is asked after it.
-    for (let turn = 0; turn < 8; turn += 1) await stat(file);
+  const lookedBy = async (look: () => void): Promise<void> => {
+    ({ promise: isSet, resolve } = Promise.withResolvers<void>());
+    next = undefined;
+    look();
+    await within("the file to be looked at", isSet);
   };
-  watched.start();
-  await pass(0);
+  const pass = async (ms: number): Promise<void> => {
+    for (const untilMs = nowMs + ms; next !== undefined;) {
+      const { atMs, look } = next;
+      nowMs = Math.min(atMs, untilMs);
+      if (atMs > untilMs) return;
+      await lookedBy(look);
+    }
+  };
+  await lookedBy(() => watched.start());
   return { heard, write: (text) => writeFileSync(file, text), pass };
 }
 
