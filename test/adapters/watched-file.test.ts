@@ -38,8 +38,9 @@ async function watch(t: TestContext): Promise<Watched> {
     await within("the file to be looked at", isSet);
   };
   const pass = async (ms: number): Promise<void> => {
-    for (const untilMs = nowMs + ms; next !== undefined;) {
-      const { atMs, look } = next;
+    const untilMs = nowMs + ms;
+    for (;;) {
+      const { atMs = Number.POSITIVE_INFINITY, look = assert.fail } = next ?? {};
       nowMs = Math.min(atMs, untilMs);
       if (atMs > untilMs) return;
       await lookedBy(look);
